@@ -1,0 +1,53 @@
+// kaio/safe/buffer.h: memory that stays put while the kernel may touch it.
+//
+// A buffer is held by the caller, or pinned by the one request it was given to, and comes back with
+// that request's outcome under the same handle. Its address never changes.
+// Threads: the first queue that takes a buffer binds it to its thread; kaio_buffer_detach unbinds
+// it, so that another thread's queue may take it. Reading the bytes and dropping need no binding.
+
+#ifndef KAIO_SAFE_BUFFER_H_
+#define KAIO_SAFE_BUFFER_H_
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kaio/safe/base.h"
+#include "kaio/safe/handle.h"
+#include "kaio/safe/status.h"
+
+KAIO_BEGIN_DECLS
+
+// The largest alignment and size of a buffer, in bytes.
+#define KAIO_BUFFER_ALIGN_MAX_BYTES ((size_t)1 << 30)
+#define KAIO_BUFFER_SIZE_MAX_BYTES ((size_t)0xffffffffu)
+
+// kaio_buffer_new makes a zeroed buffer of `size_bytes` at an address that is a multiple of
+// `align_bytes`, a power of two.
+//
+// Ownership: `*out_buffer` is the caller's until a request takes it or kaio_buffer_drop.
+// Errors:    RANGE(size or alignment): 0, too large, or no power of two. NO_MEMORY.
+KAIO_MUST_USE kaio_status kaio_buffer_new(size_t size_bytes, size_t align_bytes,
+                                          kaio_buffer **out_buffer);
+
+// kaio_buffer_as_bytes lends the bytes, kaio_buffer_size of them, or returns NULL while a request
+// has the buffer and when the handle is stale. The loan ends when the buffer is given to a request
+// or dropped: ask again when it comes back.
+uint8_t *kaio_buffer_as_bytes(const kaio_buffer *buffer);
+
+// kaio_buffer_size returns the size in bytes, also while pinned, and 0 when the handle is stale.
+size_t kaio_buffer_size(const kaio_buffer *buffer);
+
+// kaio_buffer_detach unbinds `buffer` from the calling thread, so that another may take it.
+//
+// Errors:    WRONG_THREAD bound to another thread; BUSY a request has it; STALE; FORKED.
+KAIO_MUST_USE kaio_status kaio_buffer_detach(kaio_buffer *buffer);
+
+// kaio_buffer_drop releases the memory and sets `*move_buffer` to NULL.
+//
+// A buffer that a request has stays with that request. One that is bound to another thread is
+// released when that thread next makes or drops a buffer, opens or ends a queue, or exits.
+void kaio_buffer_drop(kaio_buffer **move_buffer);
+
+KAIO_END_DECLS
+
+#endif  // KAIO_SAFE_BUFFER_H_

@@ -1,0 +1,385 @@
+#define _GNU_SOURCE  // O_DIRECT, O_PATH, AT_EMPTY_PATH
+
+#include "kaio/safe/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "file_pin.h"
+#include "kaio/raw/aio_abi.h"
+#include "table.h"
+
+struct kaio_table kaio_files = KAIO_TABLE_INITIALIZER(struct kaio_file_place);
+_Atomic uint32_t kaio_file_deferred_count;
+
+// kaio_files.kind_lock guards what changes in the life of a file: fd, attached_count, and the word.
+// Whoever holds it and sees an open word may read the rest.
+
+// What a direct transfer is aligned to where nobody tells: no device needs more.
+enum { GUESSED_ALIGN_BYTES = 4096 };
+
+// struct statx by its offsets (include/uapi/linux/stat.h): the C library's may be too old for the
+// fields of direct I/O.
+enum {
+    STATX_BYTES = 256,
+    STATX_WANTS_DIO_ALIGN = 0x2000,        // Linux 6.1
+    STATX_WANTS_DIO_READ_ALIGN = 0x20000,  // Linux 6.14
+    STATX_AT_MASK = 0x00,
+    STATX_AT_DIO_MEM_ALIGN = 0x98,
+    STATX_AT_DIO_OFFSET_ALIGN = 0x9c,
+    STATX_AT_DIO_READ_OFFSET_ALIGN = 0xb4
+};
+
+static uint32_t statx_field(const unsigned char *bytes, size_t offset_bytes) {
+    uint32_t field;
+    memcpy(&field, bytes + offset_bytes, sizeof field);
+    return field;
+}
+
+// learn_from_statx fills in the alignments that the file system tells, if it does.
+static bool learn_from_statx(struct kaio_file_place *file, int fd) {
+    unsigned char bytes[STATX_BYTES] = {0};
+    if (syscall(SYS_statx, fd, "", AT_EMPTY_PATH,
+                STATX_WANTS_DIO_ALIGN | STATX_WANTS_DIO_READ_ALIGN, bytes) != 0) {
+        return false;
+    }
+    uint32_t mask = statx_field(bytes, STATX_AT_MASK);
+    uint32_t memory_bytes = statx_field(bytes, STATX_AT_DIO_MEM_ALIGN);
+    uint32_t offset_bytes = statx_field(bytes, STATX_AT_DIO_OFFSET_ALIGN);
+    if ((mask & STATX_WANTS_DIO_ALIGN) == 0 || memory_bytes == 0 || offset_bytes == 0) {
+        return false;
+    }
+    uint32_t read_bytes = statx_field(bytes, STATX_AT_DIO_READ_OFFSET_ALIGN);
+    bool has_read = (mask & STATX_WANTS_DIO_READ_ALIGN) != 0 && read_bytes != 0;
+    file->memory_align_bytes = memory_bytes;
+    file->read_align_bytes = has_read ? read_bytes : offset_bytes;
+    file->write_align_bytes = offset_bytes;
+    return true;
+}
+
+// learn_from_block_device asks a device for its logical block, as kernels before 6.1 must be.
+static bool learn_from_block_device(struct kaio_file_place *file, int fd, const struct stat *stat) {
+    int block_bytes = 0;
+    if (!S_ISBLK(stat->st_mode) || ioctl(fd, BLKSSZGET, &block_bytes) != 0 || block_bytes <= 0) {
+        return false;
+    }
+    file->memory_align_bytes = (uint32_t)block_bytes;
+    file->read_align_bytes = (uint32_t)block_bytes;
+    file->write_align_bytes = (uint32_t)block_bytes;
+    return true;
+}
+
+static void learn_alignment(struct kaio_file_place *file, int fd, const struct stat *stat) {
+    if (!file->is_direct) {
+        file->memory_align_bytes = file->read_align_bytes = file->write_align_bytes = 1;
+        file->is_alignment_known = true;
+    } else if (learn_from_statx(file, fd) || learn_from_block_device(file, fd, stat)) {
+        file->is_alignment_known = true;
+    } else {
+        file->memory_align_bytes = GUESSED_ALIGN_BYTES;
+        file->read_align_bytes = file->write_align_bytes = GUESSED_ALIGN_BYTES;
+        file->is_alignment_known = false;
+    }
+    uint32_t mask = file->is_alignment_known ? UINT32_MAX : 0;
+    file->memory_mask = (file->memory_align_bytes - 1) & mask;
+    file->read_mask = (file->read_align_bytes - 1) & mask;
+    file->write_mask = (file->write_align_bytes - 1) & mask;
+}
+
+// can_sleep tells whether a transfer waits for somebody else: inside io_submit, for an AIO one.
+static bool can_sleep(int fd, int flags, const struct stat *stat) {
+    if ((flags & O_NONBLOCK) != 0) {
+        return false;
+    }
+    bool is_anonymous = (stat->st_mode & S_IFMT) == 0;  // eventfd, timerfd, ...
+    return is_anonymous || S_ISFIFO(stat->st_mode) || S_ISSOCK(stat->st_mode) ||
+           (S_ISCHR(stat->st_mode) && isatty(fd) == 1);
+}
+
+// learn fills in what can be asked about `fd`. Returns 0 or an errno.
+static int learn(struct kaio_file_place *file, int fd) {
+    struct stat stat;
+    int flags = fcntl(fd, F_GETFL);
+    if (flags < 0 || fstat(fd, &stat) != 0) {
+        return errno;
+    }
+    int mode = flags & O_ACCMODE;
+    bool has_no_data = (flags & O_PATH) != 0;
+    file->is_readable = !has_no_data && mode != O_WRONLY;
+    file->is_writable = !has_no_data && mode != O_RDONLY;
+    file->is_direct = (flags & O_DIRECT) != 0;
+    learn_alignment(file, fd, &stat);
+    atomic_store_explicit(&file->forced_rw_flags,
+                          can_sleep(fd, flags, &stat) ? KAIO_RAW_RWF_NOWAIT : 0,
+                          memory_order_relaxed);
+    return 0;
+}
+
+// is_owned_already tells, with the lock held, whether a living file owns `fd`.
+static bool is_owned_already(int fd) {
+    uint32_t end = kaio_table_end(&kaio_files);
+    for (uint32_t index = 1; index < end; ++index) {
+        struct kaio_file_place *file = kaio_file_at(index);
+        uint32_t state = kaio_word_state(atomic_load(&file->place.word));
+        if ((state == KAIO_FILE_OPEN || state == KAIO_FILE_DROPPED) && file->is_owned &&
+            file->fd == fd) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// How a descriptor comes to a file.
+enum door { DOOR_OPENED, DOOR_ADOPTED, DOOR_BORROWED };
+
+// publish makes the learnt `file` good, unless `fd` has an owner.
+static kaio_status publish(struct kaio_file_place *file, uintptr_t life, int fd, enum door door) {
+    (void)pthread_mutex_lock(&kaio_files.kind_lock);
+    bool is_taken = door == DOOR_ADOPTED && is_owned_already(fd);
+    if (!is_taken) {
+        file->fd = fd;
+        file->is_owned = door != DOOR_BORROWED;
+        file->attached_count = 0;
+        atomic_store_explicit(&file->place.word, life | KAIO_FILE_OPEN, memory_order_release);
+    }
+    (void)pthread_mutex_unlock(&kaio_files.kind_lock);
+    return is_taken ? kaio_status_make(KAIO_BUSY, KAIO_SUBJECT_DESCRIPTOR) : kaio_status_ok();
+}
+
+// make gives a place to the open descriptor `fd`. What fails leaves `fd` open.
+static kaio_status make(int fd, enum door door, kaio_file **out_file) {
+    struct kaio_file_place *file = kaio_table_take(&kaio_files);
+    if (file == NULL) {
+        return kaio_status_make(KAIO_NO_MEMORY, KAIO_SUBJECT_FILE);
+    }
+    uintptr_t word = atomic_load_explicit(&file->place.word, memory_order_relaxed);
+    uintptr_t life = kaio_bits_life(word);
+    int error = learn(file, fd);
+    kaio_status status =
+        error != 0 ? kaio_status_os(KAIO_SUBJECT_DESCRIPTOR, error) : publish(file, life, fd, door);
+    if (!kaio_status_is_ok(status)) {
+        kaio_table_give_back(&kaio_files, &file->place, word);
+        return status;
+    }
+    *out_file = (kaio_file *)kaio_bits_make(life, file->place.index, KAIO_KIND_FILE);
+    return status;
+}
+
+static kaio_status open_path(const char *path, int flags, mode_t mode, kaio_file **out_file) {
+    int fd = open(path, flags | O_CLOEXEC, mode);
+    if (fd < 0) {
+        return kaio_status_os(KAIO_SUBJECT_PATH, errno);
+    }
+    kaio_status status = make(fd, DOOR_OPENED, out_file);
+    if (!kaio_status_is_ok(status)) {
+        (void)close(fd);
+    }
+    return status;
+}
+
+kaio_status kaio_file_open(const char *path, int flags, mode_t mode, kaio_file **out_file) {
+    kaio_process_check();
+    if (path == NULL) {
+        return kaio_status_make(KAIO_NULL_ARGUMENT, KAIO_SUBJECT_PATH);
+    }
+    if (out_file == NULL) {
+        return kaio_status_make(KAIO_NULL_ARGUMENT, KAIO_SUBJECT_OUTPUT);
+    }
+    int saved_errno = errno;
+    kaio_status status = open_path(path, flags, mode, out_file);
+    errno = saved_errno;
+    return status;
+}
+
+static kaio_status wrap(int fd, enum door door, kaio_file **out_file) {
+    kaio_process_check();
+    if (out_file == NULL) {
+        return kaio_status_make(KAIO_NULL_ARGUMENT, KAIO_SUBJECT_OUTPUT);
+    }
+    int saved_errno = errno;
+    kaio_status status = make(fd, door, out_file);
+    errno = saved_errno;
+    return status;
+}
+
+kaio_status kaio_file_adopt(int fd, kaio_file **out_file) {
+    return wrap(fd, DOOR_ADOPTED, out_file);
+}
+
+kaio_status kaio_file_borrow(int fd, kaio_file **out_file) {
+    return wrap(fd, DOOR_BORROWED, out_file);
+}
+
+// find gives the open file of a handle.
+static kaio_status find(const kaio_file *handle, struct kaio_file_place **out_file) {
+    kaio_process_check();
+    uintptr_t bits = (uintptr_t)handle;
+    struct kaio_file_place *file = kaio_file_at(kaio_bits_index(bits));
+    if (file == NULL || !kaio_file_is_open(file, bits)) {
+        return kaio_table_stale(&kaio_files, bits, KAIO_KIND_FILE, KAIO_SUBJECT_FILE);
+    }
+    *out_file = file;
+    return kaio_status_ok();
+}
+
+kaio_status kaio_file_as_fd(const kaio_file *file, int *out_fd) {
+    kaio_process_check();
+    if (out_fd == NULL) {
+        return kaio_status_make(KAIO_NULL_ARGUMENT, KAIO_SUBJECT_OUTPUT);
+    }
+    struct kaio_file_place *found;
+    (void)pthread_mutex_lock(&kaio_files.kind_lock);
+    kaio_status status = find(file, &found);
+    if (kaio_status_is_ok(status)) {
+        *out_fd = found->fd;
+    }
+    (void)pthread_mutex_unlock(&kaio_files.kind_lock);
+    return status;
+}
+
+kaio_status kaio_file_alignment(const kaio_file *file, kaio_alignment *out_alignment) {
+    kaio_process_check();
+    if (out_alignment == NULL) {
+        return kaio_status_make(KAIO_NULL_ARGUMENT, KAIO_SUBJECT_OUTPUT);
+    }
+    struct kaio_file_place *found;
+    (void)pthread_mutex_lock(&kaio_files.kind_lock);
+    kaio_status status = find(file, &found);
+    if (kaio_status_is_ok(status)) {
+        *out_alignment = (kaio_alignment){.memory_bytes = found->memory_align_bytes,
+                                          .read_bytes = found->read_align_bytes,
+                                          .write_bytes = found->write_align_bytes,
+                                          .is_direct = found->is_direct,
+                                          .is_known = found->is_alignment_known};
+    }
+    (void)pthread_mutex_unlock(&kaio_files.kind_lock);
+    return status;
+}
+
+kaio_status kaio_file_allow_stall(kaio_file *file) {
+    struct kaio_file_place *found;
+    kaio_status status = find(file, &found);
+    if (kaio_status_is_ok(status)) {
+        atomic_store_explicit(&found->forced_rw_flags, 0, memory_order_relaxed);
+    }
+    return status;
+}
+
+kaio_status kaio_file_join(uintptr_t bits, struct kaio_file_place **out_file) {
+    struct kaio_file_place *file = kaio_file_at(kaio_bits_index(bits));
+    (void)pthread_mutex_lock(&kaio_files.kind_lock);
+    bool is_open = file != NULL && kaio_file_is_open(file, bits);
+    if (is_open) {
+        ++file->attached_count;
+    }
+    (void)pthread_mutex_unlock(&kaio_files.kind_lock);
+    if (!is_open) {
+        return kaio_table_stale(&kaio_files, bits, KAIO_KIND_FILE, KAIO_SUBJECT_FILE);
+    }
+    *out_file = file;
+    return kaio_status_ok();
+}
+
+// end closes a file that no queue is attached to. Returns 0 or close(2)'s errno.
+static int end(struct kaio_file_place *file, uintptr_t word) {
+    int fd = file->is_owned ? file->fd : -1;
+    kaio_table_give_back(&kaio_files, &file->place, word);
+    int saved_errno = errno;
+    int error = fd >= 0 && close(fd) != 0 ? errno : 0;
+    errno = saved_errno;
+    return error;
+}
+
+void kaio_file_leave(struct kaio_file_place *file) {
+    (void)pthread_mutex_lock(&kaio_files.kind_lock);
+    uintptr_t word = atomic_load_explicit(&file->place.word, memory_order_relaxed);
+    bool is_last = --file->attached_count == 0 && kaio_word_state(word) == KAIO_FILE_DROPPED;
+    (void)pthread_mutex_unlock(&kaio_files.kind_lock);
+    if (is_last) {
+        (void)end(file, word);
+    }
+}
+
+// try_end takes an open file away from everybody when no queue is attached to it.
+static bool try_end(struct kaio_file_place *file, uintptr_t bits, uint32_t *out_attached_count,
+                    uintptr_t *out_word) {
+    (void)pthread_mutex_lock(&kaio_files.kind_lock);
+    bool is_open = kaio_file_is_open(file, bits);
+    *out_attached_count = is_open ? file->attached_count : 0;
+    bool is_ended = is_open && file->attached_count == 0;
+    if (is_ended) {
+        *out_word = kaio_bits_life(bits) | KAIO_FILE_DROPPED;
+        atomic_store_explicit(&file->place.word, *out_word, memory_order_release);
+    }
+    (void)pthread_mutex_unlock(&kaio_files.kind_lock);
+    return is_ended;
+}
+
+kaio_status kaio_file_close(kaio_file **move_file) {
+    if (move_file == NULL) {
+        return kaio_status_make(KAIO_NULL_ARGUMENT, KAIO_SUBJECT_FILE);
+    }
+    struct kaio_file_place *file;
+    kaio_status status = find(*move_file, &file);
+    if (!kaio_status_is_ok(status)) {
+        return status;
+    }
+    uintptr_t bits = (uintptr_t)*move_file;
+    uint32_t own_queue_count;
+    uint32_t own_user_count = kaio_file_leave_own(file, &own_queue_count);
+    uint32_t attached_count;
+    uintptr_t word;
+    if (!try_end(file, bits, &attached_count, &word)) {
+        if (attached_count == 0) {  // another thread was faster
+            return kaio_status_make(KAIO_STALE, KAIO_SUBJECT_FILE);
+        }
+        return kaio_status_pair(KAIO_BUSY, KAIO_SUBJECT_FILE, own_user_count,
+                                attached_count - own_queue_count);
+    }
+    *move_file = NULL;
+    int error = end(file, word);
+    return error == 0 ? kaio_status_ok() : kaio_status_os(KAIO_SUBJECT_DESCRIPTOR, error);
+}
+
+// mark_dropped leaves the closing of a file to the last queue that is attached to it.
+static void mark_dropped(struct kaio_file_place *file, uintptr_t bits) {
+    (void)pthread_mutex_lock(&kaio_files.kind_lock);
+    bool is_deferred = kaio_file_is_open(file, bits) && file->attached_count > 0;
+    if (is_deferred) {
+        atomic_store_explicit(&file->place.word, kaio_bits_life(bits) | KAIO_FILE_DROPPED,
+                              memory_order_release);
+        atomic_fetch_add_explicit(&kaio_file_deferred_count, 1, memory_order_release);
+    }
+    (void)pthread_mutex_unlock(&kaio_files.kind_lock);
+}
+
+void kaio_file_drop(kaio_file **move_file) {
+    if (move_file == NULL) {
+        return;
+    }
+    kaio_file *handle = *move_file;
+    *move_file = NULL;
+    struct kaio_file_place *file;
+    if (!kaio_status_is_ok(find(handle, &file))) {
+        return;
+    }
+    uintptr_t bits = (uintptr_t)handle;
+    uint32_t own_queue_count;
+    (void)kaio_file_leave_own(file, &own_queue_count);
+    uint32_t attached_count;
+    uintptr_t word;
+    while (!try_end(file, bits, &attached_count, &word)) {
+        if (attached_count == 0) {
+            return;
+        }
+        mark_dropped(file, bits);
+    }
+    (void)end(file, word);
+}

@@ -1,0 +1,87 @@
+// kaio/safe/file.h: an owned or borrowed descriptor, what direct I/O needs of it, and its pins.
+//
+// Every request pins its file from `new` until its outcome is taken. A file is attached to a queue
+// by the first request that names it there; from then on only that queue's thread may close it.
+// Threads: any, one at a time; kaio_file_drop needs nothing.
+
+#ifndef KAIO_SAFE_FILE_H_
+#define KAIO_SAFE_FILE_H_
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "kaio/safe/base.h"
+#include "kaio/safe/handle.h"
+#include "kaio/safe/status.h"
+
+KAIO_BEGIN_DECLS
+
+// kaio_file_open opens `path` as open(2) does with `flags` (O_CLOEXEC is added) and `mode`.
+//
+// Ownership: `*out_file` owns the descriptor until kaio_file_close or kaio_file_drop.
+// Errors:    OS_ERROR(path) with open(2)'s errno; NO_MEMORY; FULL too many files.
+KAIO_MUST_USE kaio_status kaio_file_open(const char *path, int flags, mode_t mode,
+                                         kaio_file **out_file);
+
+// kaio_file_adopt takes over the open descriptor `fd`.
+//
+// A door: the caller promises that from now on nobody else closes `fd` or changes its status flags
+// (O_DIRECT, O_NONBLOCK).
+// Ownership: on OK `fd` is the file's; on any other answer it is still the caller's.
+// Errors:    BUSY(descriptor): another file owns it already. OS_ERROR(descriptor): EBADF.
+KAIO_MUST_USE kaio_status kaio_file_adopt(int fd, kaio_file **out_file);
+
+// kaio_file_borrow uses `fd` without owning it: the same door, but closing the file leaves the
+// descriptor open. The caller keeps it open until kaio_file_close answered OK.
+KAIO_MUST_USE kaio_status kaio_file_borrow(int fd, kaio_file **out_file);
+
+// kaio_file_as_fd lends the descriptor, for calls that the library has no business in (fstat,
+// fallocate). It is the file's: do not close it.
+KAIO_MUST_USE kaio_status kaio_file_as_fd(const kaio_file *file, int *out_fd);
+
+// A kaio_alignment tells what a transfer of this file must be a multiple of, in bytes.
+typedef struct kaio_alignment {
+    uint32_t memory_bytes;  // address of the first byte
+    uint32_t read_bytes;    // file offset and size of a read
+    uint32_t write_bytes;   // file offset and size of a write
+    bool is_direct;         // opened with O_DIRECT; otherwise all three are 1
+    bool is_known;          // the kernel told; if not, the numbers are a safe guess and unchecked
+} kaio_alignment;
+
+// kaio_file_alignment tells what direct I/O on `file` needs, as found when it was opened.
+//
+// Kernel:    statx(2) STATX_DIOALIGN since 6.1, STATX_DIO_READ_ALIGN since 6.14; BLKSSZGET for
+//            block devices before.
+KAIO_MUST_USE kaio_status kaio_file_alignment(const kaio_file *file, kaio_alignment *out_alignment);
+
+// kaio_file_allow_stall lets requests on a blocking pipe, socket or terminal sleep inside the
+// submit call. Without it they carry RWF_NOWAIT and end as WOULD_BLOCK instead.
+KAIO_MUST_USE kaio_status kaio_file_allow_stall(kaio_file *file);
+
+// kaio_file_attach counts `queue` among the users of `file`. The first request does it by itself.
+//
+// Errors:    FULL(file): every place in the queue's table is pinned.
+KAIO_MUST_USE kaio_status kaio_file_attach(kaio_file *file, kaio_queue *queue);
+
+// kaio_file_detach ends that: from now on `queue` does not know `file`. The queue's thread calls
+// it.
+//
+// Errors:    BUSY(file): `detail` requests of the queue still use it.
+KAIO_MUST_USE kaio_status kaio_file_detach(kaio_file *file, kaio_queue *queue);
+
+// kaio_file_close closes the descriptor (a borrowed one is only forgotten).
+//
+// Ownership: BUSY and misuse leave `*move_file` as it is; any other answer sets it to NULL.
+// Errors:    BUSY(file): detail = requests of this thread's queues that use it (low half) and
+//            queues of other threads that it is attached to (high half). OS_ERROR with close(2)'s
+//            errno: the descriptor is gone all the same.
+KAIO_MUST_USE kaio_status kaio_file_close(kaio_file **move_file);
+
+// kaio_file_drop gives `*move_file` up and sets it to NULL; the descriptor is closed now, or when
+// the last request that uses it was taken. close(2)'s result is lost: kaio_file_close tells it.
+void kaio_file_drop(kaio_file **move_file);
+
+KAIO_END_DECLS
+
+#endif  // KAIO_SAFE_FILE_H_

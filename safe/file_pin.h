@@ -1,0 +1,59 @@
+// kaio/safe/file_pin.h (private): what a queue needs to know of a file.
+//
+// The place of an open file does not change, except for its word and the number of queues that it
+// is attached to. As long as a queue is attached, nobody closes the descriptor.
+
+#ifndef KAIO_SAFE_FILE_PIN_H_
+#define KAIO_SAFE_FILE_PIN_H_
+
+#include "kaio/safe/file.h"
+#include "table.h"
+
+enum { KAIO_FILE_OPEN = 1, KAIO_FILE_DROPPED = 2 };
+
+struct kaio_file_place {
+    struct kaio_place place;
+    int fd;
+    bool is_owned;
+    bool is_readable;
+    bool is_writable;
+    bool is_direct;
+    bool is_alignment_known;
+    uint32_t memory_align_bytes;
+    uint32_t read_align_bytes;
+    uint32_t write_align_bytes;
+    // Masks of what is enforced: the alignments less 1, or 0.
+    uint32_t memory_mask;
+    uint32_t read_mask;
+    uint32_t write_mask;
+    _Atomic int32_t forced_rw_flags;  // RWF_NOWAIT where a transfer could sleep
+    uint32_t attached_count;          // queues; guarded by kaio_files.kind_lock
+};
+
+extern struct kaio_table kaio_files;
+
+// Counts drops that had to be deferred, so that queues know when to look for them.
+extern _Atomic uint32_t kaio_file_deferred_count;
+
+static inline struct kaio_file_place *kaio_file_at(uint32_t index) {
+    return kaio_table_at(&kaio_files, index, sizeof(struct kaio_file_place));
+}
+
+// kaio_file_is_open tells whether `bits` name the open file `file`.
+static inline bool kaio_file_is_open(const struct kaio_file_place *file, uintptr_t bits) {
+    return kaio_bits_kind(bits) == KAIO_KIND_FILE &&
+           atomic_load_explicit(&file->place.word, memory_order_acquire) ==
+               (kaio_bits_life(bits) | KAIO_FILE_OPEN);
+}
+
+// kaio_file_join counts one more queue that has the file of `bits` attached.
+kaio_status kaio_file_join(uintptr_t bits, struct kaio_file_place **out_file);
+
+// kaio_file_leave takes that back; the last to leave a dropped file closes it.
+void kaio_file_leave(struct kaio_file_place *file);
+
+// kaio_file_leave_own detaches `file` from the calling thread's queues that do not use it. Returns
+// how many requests of the others do; those are `*out_queue_count` queues. (In attach.c.)
+uint32_t kaio_file_leave_own(struct kaio_file_place *file, uint32_t *out_queue_count);
+
+#endif  // KAIO_SAFE_FILE_PIN_H_

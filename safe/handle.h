@@ -1,0 +1,32 @@
+// kaio/safe/handle.h: the name of every object of the safe layer.
+//
+// A handle looks like a pointer and is none: its bits name a kind, a place in a table that is never
+// unmapped, and the life of that place. It is never dereferenced, by anyone. A handle that outlived
+// its object, that belongs to another kind, or that was made up answers KAIO_STALE.
+// On 64-bit machines a life has 36 bits and a table 2^24 places; on 32-bit ones 14 and 14.
+
+#ifndef KAIO_SAFE_HANDLE_H_
+#define KAIO_SAFE_HANDLE_H_
+
+#include <stdint.h>
+
+#include "kaio/safe/base.h"
+
+KAIO_BEGIN_DECLS
+
+typedef struct kaio_queue kaio_queue;    // a kernel context and the requests in it; one thread's
+typedef struct kaio_file kaio_file;      // an owned or borrowed descriptor
+typedef struct kaio_buffer kaio_buffer;  // exclusive bytes: the caller's or one request's
+typedef struct kaio_read kaio_read;      // idle requests, one type for each operation
+typedef struct kaio_write kaio_write;
+typedef struct kaio_sync kaio_sync;
+
+// A kaio_ticket names one request from push to take; 0 is none. It is weak: it keeps nothing alive,
+// and once the request was taken it is stale.
+typedef struct kaio_ticket {
+    uint64_t bits;
+} kaio_ticket;
+
+KAIO_END_DECLS
+
+#endif  // KAIO_SAFE_HANDLE_H_

@@ -1,0 +1,146 @@
+#include "kaio/safe/outcome.h"
+
+#include <errno.h>
+
+static int32_t error_of(const kaio_ending *ending) {
+    return ending->kernel_result < 0 ? (int32_t)-ending->kernel_result : 0;
+}
+
+static kaio_transfer_outcome of_count(const kaio_ending *ending, uint64_t moved_bytes) {
+    if (moved_bytes >= ending->asked_bytes) {
+        return KAIO_TRANSFER_FULL;  // first: a transfer of no bytes is full, it does not end
+    }
+    if (moved_bytes > 0) {
+        return KAIO_TRANSFER_SHORT;
+    }
+    // A write that moves nothing has met no end of file: there is none for it.
+    return ending->operation == KAIO_READ ? KAIO_TRANSFER_END : KAIO_TRANSFER_SHORT;
+}
+
+static kaio_transfer_outcome of_transfer(const kaio_ending *ending) {
+    if (ending->was_refused) {
+        return KAIO_TRANSFER_REFUSED;
+    }
+    if (ending->was_cancelled && ending->kernel_result <= 0) {
+        return KAIO_TRANSFER_CANCELLED;
+    }
+    if (ending->kernel_result >= 0) {
+        return of_count(ending, (uint64_t)ending->kernel_result);
+    }
+    switch (-ending->kernel_result) {
+        case EAGAIN:
+            return KAIO_TRANSFER_WOULD_BLOCK;
+        case ECANCELED:
+            return KAIO_TRANSFER_CANCELLED;
+        default:
+            return KAIO_TRANSFER_FAILED;
+    }
+}
+
+static kaio_sync_outcome of_sync(const kaio_ending *ending) {
+    if (ending->was_refused) {
+        return KAIO_SYNC_REFUSED;
+    }
+    if (ending->was_preceded) {
+        return KAIO_SYNC_PRECEDED_BY_FAILURE;
+    }
+    if (ending->was_cancelled || ending->kernel_result == -ECANCELED) {
+        return KAIO_SYNC_CANCELLED;
+    }
+    return ending->kernel_result == 0 ? KAIO_SYNC_SYNCED : KAIO_SYNC_FAILED;
+}
+
+static kaio_verdict transfer_verdict(const kaio_ending *ending) {
+    kaio_verdict verdict = {.transfer = of_transfer(ending)};
+    switch (verdict.transfer) {
+        case KAIO_TRANSFER_FULL:
+        case KAIO_TRANSFER_SHORT:
+            verdict.moved_bytes = (uint64_t)ending->kernel_result;
+            return verdict;
+        case KAIO_TRANSFER_WOULD_BLOCK:
+        case KAIO_TRANSFER_REFUSED:
+        case KAIO_TRANSFER_FAILED:
+            verdict.os_error = error_of(ending);
+            return verdict;
+        case KAIO_TRANSFER_PENDING:
+        case KAIO_TRANSFER_END:
+        case KAIO_TRANSFER_CANCELLED:
+            return verdict;
+    }
+    return verdict;
+}
+
+static kaio_verdict sync_verdict(const kaio_ending *ending) {
+    kaio_verdict verdict = {.sync = of_sync(ending)};
+    if (verdict.sync == KAIO_SYNC_REFUSED || verdict.sync == KAIO_SYNC_FAILED) {
+        verdict.os_error = error_of(ending);
+    }
+    return verdict;
+}
+
+kaio_verdict kaio_verdict_from_ending(kaio_ending ending) {
+    switch (ending.operation) {
+        case KAIO_READ:
+        case KAIO_WRITE:
+            return transfer_verdict(&ending);
+        case KAIO_SYNC:
+            return sync_verdict(&ending);
+        case KAIO_NO_OPERATION:
+            break;
+    }
+    return (kaio_verdict){.transfer = KAIO_TRANSFER_PENDING};
+}
+
+const char *kaio_operation_name(kaio_operation operation) {
+    switch (operation) {
+        case KAIO_NO_OPERATION:
+            return "no operation";
+        case KAIO_READ:
+            return "read";
+        case KAIO_WRITE:
+            return "write";
+        case KAIO_SYNC:
+            return "sync";
+    }
+    return "invalid";
+}
+
+const char *kaio_transfer_outcome_name(kaio_transfer_outcome outcome) {
+    switch (outcome) {
+        case KAIO_TRANSFER_PENDING:
+            return "pending";
+        case KAIO_TRANSFER_FULL:
+            return "full";
+        case KAIO_TRANSFER_SHORT:
+            return "short";
+        case KAIO_TRANSFER_END:
+            return "end";
+        case KAIO_TRANSFER_WOULD_BLOCK:
+            return "would block";
+        case KAIO_TRANSFER_CANCELLED:
+            return "cancelled";
+        case KAIO_TRANSFER_REFUSED:
+            return "refused";
+        case KAIO_TRANSFER_FAILED:
+            return "failed";
+    }
+    return "invalid";
+}
+
+const char *kaio_sync_outcome_name(kaio_sync_outcome outcome) {
+    switch (outcome) {
+        case KAIO_SYNC_PENDING:
+            return "pending";
+        case KAIO_SYNC_SYNCED:
+            return "synced";
+        case KAIO_SYNC_PRECEDED_BY_FAILURE:
+            return "preceded by failure";
+        case KAIO_SYNC_CANCELLED:
+            return "cancelled";
+        case KAIO_SYNC_REFUSED:
+            return "refused";
+        case KAIO_SYNC_FAILED:
+            return "failed";
+    }
+    return "invalid";
+}

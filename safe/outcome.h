@@ -1,0 +1,75 @@
+// kaio/safe/outcome.h: what became of a request: closed enums, and the pure function behind them.
+//
+// A stored outcome of 0 is PENDING: zeroed memory never reads as success. The kernel's errno
+// travels beside the outcome, unchanged.
+
+#ifndef KAIO_SAFE_OUTCOME_H_
+#define KAIO_SAFE_OUTCOME_H_
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "kaio/safe/base.h"
+
+KAIO_BEGIN_DECLS
+
+typedef enum kaio_operation {
+    KAIO_NO_OPERATION = 0,
+    KAIO_READ = 1,
+    KAIO_WRITE = 2,
+    KAIO_SYNC = 5
+} kaio_operation;
+
+// How a read or a write ended.
+typedef enum kaio_transfer_outcome {
+    KAIO_TRANSFER_PENDING = 0,
+    KAIO_TRANSFER_FULL = 1,         // every byte asked for moved (also when none was)
+    KAIO_TRANSFER_SHORT = 2,        // some moved: go on behind them
+    KAIO_TRANSFER_END = 3,          // a read at or behind the end of the file; nothing moved
+    KAIO_TRANSFER_WOULD_BLOCK = 4,  // it was not allowed to wait: EAGAIN; nothing moved
+    KAIO_TRANSFER_CANCELLED = 5,    // stopped before anything moved
+    KAIO_TRANSFER_REFUSED = 6,      // never started: see kaio_completion.refusal
+    KAIO_TRANSFER_FAILED = 7        // os_error; what moved before is not known
+} kaio_transfer_outcome;
+
+// How a sync ended.
+typedef enum kaio_sync_outcome {
+    KAIO_SYNC_PENDING = 0,
+    KAIO_SYNC_SYNCED = 1,
+    KAIO_SYNC_PRECEDED_BY_FAILURE = 2,  // a write it had to cover failed or was short; not sent
+    KAIO_SYNC_CANCELLED = 3,
+    KAIO_SYNC_REFUSED = 4,
+    KAIO_SYNC_FAILED = 5
+} kaio_sync_outcome;
+
+// A kaio_ending is what is known of a request that will not change any more.
+typedef struct kaio_ending {
+    kaio_operation operation;
+    int64_t kernel_result;  // io_event.res, or -errno of the submit call
+    uint64_t asked_bytes;   // 0 for a sync
+    bool was_refused;       // the submit call did not take it
+    bool was_cancelled;     // it was ended before it was sent, or a cancel hit it
+    bool was_preceded;      // a sync that a failed write went before
+} kaio_ending;
+
+// A kaio_verdict is an ending as outcomes; those of other operations are PENDING.
+typedef struct kaio_verdict {
+    kaio_transfer_outcome transfer;
+    kaio_sync_outcome sync;
+    int32_t os_error;      // errno of REFUSED, FAILED and WOULD_BLOCK, otherwise 0
+    uint64_t moved_bytes;  // of FULL and SHORT, otherwise 0
+} kaio_verdict;
+
+// kaio_verdict_from_ending classifies `ending`: no I/O, no errno, no state. An operation that is
+// none has every outcome PENDING.
+kaio_verdict kaio_verdict_from_ending(kaio_ending ending);
+
+// The names are static lower-case words such as "would block"; never NULL, "invalid" for a value
+// that is none.
+const char *kaio_operation_name(kaio_operation operation);
+const char *kaio_transfer_outcome_name(kaio_transfer_outcome outcome);
+const char *kaio_sync_outcome_name(kaio_sync_outcome outcome);
+
+KAIO_END_DECLS
+
+#endif  // KAIO_SAFE_OUTCOME_H_

@@ -1,0 +1,175 @@
+// kaio/safe/queue.h: a kernel context, the requests in it, and the way through.
+//
+//   free -> idle -> staged -> in flight -> finished -> free
+//      new     push     flush        reap         take
+// After every call: depth = free + idle + staged + in flight + finished. No request is ever lost:
+// one that the kernel refuses becomes finished, one that it has no memory for stays staged.
+// Threads: a queue belongs to the thread that opened it; any other gets WRONG_THREAD.
+
+#ifndef KAIO_SAFE_QUEUE_H_
+#define KAIO_SAFE_QUEUE_H_
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "kaio/safe/base.h"
+#include "kaio/safe/handle.h"
+#include "kaio/safe/outcome.h"
+#include "kaio/safe/status.h"
+#include "kaio/safe/transfer.h"
+
+KAIO_BEGIN_DECLS
+
+// The largest depth, in requests. The default of fs.aio-max-nr, for all processes together.
+#define KAIO_QUEUE_DEPTH_MAX 65536u
+
+// A kaio_queue_options is zeroed first, then filled: what is 0 has its default.
+typedef struct kaio_queue_options {
+    uint32_t depth;   // requests, 1 to KAIO_QUEUE_DEPTH_MAX; there is no default
+    bool never_ring;  // reap by io_getevents(2) alone, not from the ring in memory
+} kaio_queue_options;
+
+// kaio_queue_open makes a queue of `options->depth` requests, owned by the calling thread.
+//
+// Everything that the hot path needs is allocated here: at most 160 bytes for each request.
+// Errors: RANGE(depth). LIMIT(depth): fs.aio-max-nr is reached (detail = fs.aio-nr, the limit).
+//         NO_MEMORY. FULL(queue). OS_ERROR(queue): ENOSYS, EPERM where AIO is not allowed.
+// Kernel: io_setup(2); costs about 15 us.
+KAIO_MUST_USE kaio_status kaio_queue_open(const kaio_queue_options *options,
+                                          kaio_queue **out_queue);
+
+// What one flush did, in requests.
+typedef struct kaio_flush_report {
+    uint32_t accepted_count;  // are in flight now
+    uint32_t refused_count;   // are finished now: REFUSED, with the kernel's errno
+    uint32_t staged_count;    // still staged: held syncs, and on AGAIN all the kernel did not take
+    int32_t os_error;         // of AGAIN, otherwise 0
+} kaio_flush_report;
+
+// kaio_queue_flush sends what is staged, in the order of the pushes.
+//
+// Errors: AGAIN(request): the kernel is short of memory; what it did not take stays staged, in
+//         order; take some outcomes and flush again. `*out_report` is written on OK and on AGAIN.
+// Kernel: io_submit(2): one call when nothing is refused, and two more at most for each refusal.
+KAIO_MUST_USE kaio_status kaio_queue_flush(kaio_queue *queue, kaio_flush_report *out_report);
+
+// A kaio_deadline is a moment of CLOCK_MONOTONIC: waiting again does not move it.
+typedef struct kaio_deadline {
+    int64_t at_ns;
+} kaio_deadline;
+
+// Already over: do not wait.
+static inline kaio_deadline kaio_deadline_now(void) {
+    kaio_deadline deadline;
+    deadline.at_ns = 0;
+    return deadline;
+}
+
+// Never over.
+static inline kaio_deadline kaio_deadline_never(void) {
+    kaio_deadline deadline;
+    deadline.at_ns = INT64_MAX;
+    return deadline;
+}
+
+// At `at_ns` nanoseconds of CLOCK_MONOTONIC.
+static inline kaio_deadline kaio_deadline_at_ns(int64_t at_ns) {
+    kaio_deadline deadline;
+    deadline.at_ns = at_ns;
+    return deadline;
+}
+
+// `wait_ns` nanoseconds from now (now, when it is negative).
+kaio_deadline kaio_deadline_after_ns(int64_t wait_ns);
+
+// kaio_queue_wait flushes, then waits until kaio_queue_take would yield `min_count` outcomes, or
+// fewer where fewer are owed. `*out_ready_count` is what it would yield.
+//
+// A min_count of 0 flushes, looks and never waits. Signals and stops do not end the wait.
+// Errors: TIMED_OUT: `deadline` passed first. NOTHING_TO_WAIT_FOR: nothing is owed.
+//         AGAIN(request): nothing is in flight and the kernel takes nothing. OS_ERROR(queue).
+//         In all of them every request stays where it is.
+// Kernel: none when enough is in the ring, otherwise io_getevents(2).
+KAIO_MUST_USE kaio_status kaio_queue_wait(kaio_queue *queue, uint32_t min_count,
+                                          kaio_deadline deadline, uint32_t *out_ready_count);
+
+// A kaio_completion is a plain value: an outcome, and the buffer that took part in it.
+// Outcomes of other operations read PENDING.
+typedef struct kaio_completion {
+    kaio_operation operation;
+    kaio_transfer_outcome transfer;
+    kaio_sync_outcome sync;
+    int32_t os_error;      // the kernel's errno of REFUSED, FAILED and WOULD_BLOCK, otherwise 0
+    kaio_status refusal;   // why REFUSED: OS_ERROR, CAN_STALL, WRONG_THREAD, REENTERED; else OK
+    kaio_range range;      // what was asked for
+    uint64_t moved_bytes;  // of FULL and SHORT, otherwise 0
+    uint64_t user;
+    kaio_ticket ticket;   // the one the push returned; stale from here on
+    kaio_buffer *buffer;  // the caller's from here on; NULL for a sync
+} kaio_completion;
+
+// kaio_queue_take hands over one finished request and frees its place.
+//
+// Ownership: `out_completion->buffer` is the caller's again.
+// Errors:    EMPTY: none is finished.
+// Kernel:    none with a ring; io_getevents(2), not waiting, without.
+KAIO_MUST_USE kaio_status kaio_queue_take(kaio_queue *queue, kaio_completion *out_completion);
+
+// kaio_completion_drop drops the buffer that `completion` still has, if any. NULL does nothing.
+void kaio_completion_drop(kaio_completion *completion);
+
+// kaio_completion_message writes one line (operation, outcome, asked, moved, offset, error), as
+// kaio_status_message does, and returns its length.
+size_t kaio_completion_message(const kaio_completion *completion, char *out_text,
+                               size_t size_bytes);
+
+// Where a queue's requests are. The last five add up to the first.
+typedef struct kaio_queue_counts {
+    uint32_t depth;
+    uint32_t free_count;
+    uint32_t idle_count;
+    uint32_t staged_count;
+    uint32_t in_flight_count;
+    uint32_t finished_count;
+    uint64_t duplicate_count;  // events that named no request in flight: ignored
+} kaio_queue_counts;
+
+// kaio_queue_count reports where the requests are; reaps nothing.
+KAIO_MUST_USE kaio_status kaio_queue_count(kaio_queue *queue, kaio_queue_counts *out_counts);
+
+// kaio_queue_close ends a queue that owes nothing.
+//
+// Ownership: OK and OS_ERROR consume `*move_queue`; BUSY and misuse leave it as it is.
+// Errors:    BUSY(queue): requests are idle, staged, in flight or finished: detail holds the four
+//            counts, 16 bits each from the lowest, 65535 meaning that or more.
+// Kernel:    io_destroy(2); takes 25 to 40 ms.
+KAIO_MUST_USE kaio_status kaio_queue_close(kaio_queue **move_queue);
+
+// What became of the buffers that requests of a destroyed queue had.
+typedef struct kaio_destroy_report {
+    uint32_t given_back_count;  // taken by `on_lost`
+    uint32_t dropped_count;     // left in the completion, and released
+    uint32_t leaked_count;      // kept for ever: the kernel could not be stopped
+} kaio_destroy_report;
+
+// Called once for each request that was not taken: finished and in flight ones with their true
+// outcome, idle and staged ones as CANCELLED. Takes `completion->buffer` by setting it to NULL, or
+// leaves it to be dropped. Calls into the queue answer REENTERED. Must not throw or longjmp.
+typedef void kaio_lost_handler(void *context, kaio_completion *completion);
+
+// kaio_queue_destroy ends a queue whatever it owes. It never returns while the kernel can still
+// write to a buffer: what is in flight is waited for.
+//
+// Ownership: OK consumes `*move_queue`. `on_lost` may be NULL: every buffer is dropped.
+// Errors:    misuse only (STALE, WRONG_THREAD, ...); the queue is unchanged then.
+// Kernel:    io_getevents(2) until nothing is in flight, then io_destroy(2).
+KAIO_MUST_USE kaio_status kaio_queue_destroy(kaio_queue **move_queue, kaio_lost_handler *on_lost,
+                                             void *context, kaio_destroy_report *out_report);
+
+// kaio_queue_drop destroys `*move_queue` and drops its buffers; `*move_queue` becomes NULL. From
+// another thread the queue is destroyed by its owner's next call on it, or when that thread ends.
+void kaio_queue_drop(kaio_queue **move_queue);
+
+KAIO_END_DECLS
+
+#endif  // KAIO_SAFE_QUEUE_H_

@@ -1,0 +1,110 @@
+// kaio/safe/queue_place.h (private): the inside of a queue, and the one way into it.
+//
+// Only the owner's thread touches a queue, inside kaio_queue_enter and kaio_queue_leave; others may
+// read `owner` and set `has_strays`.
+
+#ifndef KAIO_SAFE_QUEUE_PLACE_H_
+#define KAIO_SAFE_QUEUE_PLACE_H_
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "kaio/raw/aio_abi.h"
+#include "kaio/safe/queue.h"
+#include "slots.h"
+#include "table.h"
+#include "thread.h"
+
+enum { KAIO_QUEUE_OPEN = 1 };
+
+// In the word, where other places have their mark: the queue's owner is to destroy it.
+#define KAIO_QUEUE_DROP_ASKED ((uintptr_t)1 << KAIO_KIND_BITS)
+
+// An attachment counts what one queue has of one file. Its index stays the same while pins > 0.
+struct kaio_attachment {
+    uintptr_t bits;        // the file's handle; 0: never used; 1: used before
+    uint32_t pin_count;    // requests, from new to take
+    uint32_t write_count;  // writes staged or in flight
+};
+
+struct kaio_queue_place {
+    struct kaio_place place;
+    _Atomic uint32_t owner;       // a thread's number, or 0: none
+    _Atomic uint32_t inside;      // a call is running
+    _Atomic uint32_t has_strays;  // some slot's `stray` may be news
+
+    uint32_t depth;
+    uint32_t first_slot;
+    struct kaio_slot *slots;  // [0..depth)
+
+    uint32_t free_head;  // a stack: the slot used last is in the cache
+    uint32_t finished_head;
+    uint32_t finished_tail;
+    uint32_t held_head;  // syncs that wait for writes; counted as staged
+    uint32_t free_count;
+    uint32_t idle_count;
+    uint32_t staged_count;
+    uint32_t in_flight_count;
+    uint32_t finished_count;
+
+    uint32_t staged_first;  // staged[staged_first..staged_end) are to be sent, in this order
+    uint32_t staged_end;
+    struct kaio_raw_iocb **staged;  // room for `depth`
+
+    kaio_raw_context ctx;
+    struct kaio_raw_ring *ring;  // NULL: reap by the system call
+    uint32_t ring_nr;
+    uint32_t sync_epoch;
+
+    struct kaio_attachment *attachments;
+    uint32_t attachment_capacity;
+    uint32_t attachment_count;
+    uint32_t seen_deferred_count;
+
+    uint64_t duplicate_count;
+};
+
+static inline struct kaio_queue_place *kaio_queue_at(uint32_t index) {
+    return kaio_table_at(&kaio_queues, index, sizeof(struct kaio_queue_place));
+}
+
+// kaio_queue_enter_slowly says why the queue of `bits` cannot be entered; where its owner was asked
+// to drop it, it does.
+kaio_status kaio_queue_enter_slowly(uintptr_t bits);
+
+// kaio_queue_try_begin begins a call on `queue` when the calling thread owns it and is not in one.
+static inline bool kaio_queue_try_begin(struct kaio_queue_place *queue) {
+    if (KAIO_UNLIKELY(atomic_load_explicit(&queue->owner, memory_order_relaxed) !=
+                          kaio_thread_number() ||
+                      atomic_load_explicit(&queue->inside, memory_order_relaxed) != 0)) {
+        return false;
+    }
+    atomic_store_explicit(&queue->inside, 1, memory_order_relaxed);
+    atomic_signal_fence(memory_order_seq_cst);
+    return true;
+}
+
+// kaio_queue_enter begins a call: only after OK is `*out_queue` the caller's to touch.
+static inline kaio_status kaio_queue_enter(const kaio_queue *handle,
+                                           struct kaio_queue_place **out_queue) {
+    kaio_process_check();
+    uintptr_t bits = (uintptr_t)handle;
+    struct kaio_queue_place *queue = kaio_queue_at(kaio_bits_index(bits));
+    if (KAIO_LIKELY(queue != NULL && kaio_bits_kind(bits) == KAIO_KIND_QUEUE &&
+                    atomic_load_explicit(&queue->place.word, memory_order_acquire) ==
+                        (kaio_bits_life(bits) | KAIO_QUEUE_OPEN) &&
+                    kaio_queue_try_begin(queue))) {
+        *out_queue = queue;
+        return kaio_status_ok();
+    }
+    return kaio_queue_enter_slowly(bits);
+}
+
+// kaio_queue_leave ends a call.
+static inline void kaio_queue_leave(struct kaio_queue_place *queue) {
+    atomic_signal_fence(memory_order_seq_cst);
+    atomic_store_explicit(&queue->inside, 0, memory_order_relaxed);
+}
+
+#endif  // KAIO_SAFE_QUEUE_PLACE_H_

@@ -1,0 +1,49 @@
+#include "kaio/safe/read.h"
+
+#include "request.h"
+
+kaio_status kaio_read_new(kaio_queue *queue, kaio_file *file, kaio_range range, kaio_rw_flags flags,
+                          kaio_buffer **move_buffer, kaio_read **out_read) {
+    struct kaio_transfer transfer = {.kind = KAIO_KIND_READ, .range = range, .flags = flags};
+    uintptr_t bits;
+    kaio_status status =
+        kaio_request_new_transfer(queue, file, &transfer, move_buffer, out_read, &bits);
+    if (kaio_status_is_ok(status)) {
+        *out_read = (kaio_read *)bits;
+    }
+    return status;
+}
+
+kaio_ticket kaio_read_push_(kaio_read *read, uint64_t user) {
+    return kaio_request_push((uintptr_t)read, KAIO_KIND_READ, user);
+}
+
+kaio_status kaio_read_abandon(kaio_read **move_read, kaio_buffer **out_buffer) {
+    if (move_read == NULL) {
+        return kaio_status_make(KAIO_NULL_ARGUMENT, KAIO_SUBJECT_REQUEST);
+    }
+    if (out_buffer == NULL) {
+        return kaio_status_make(KAIO_NULL_ARGUMENT, KAIO_SUBJECT_OUTPUT);
+    }
+    kaio_status status = kaio_request_abandon((uintptr_t)*move_read, KAIO_KIND_READ, out_buffer);
+    if (kaio_status_is_ok(status)) {
+        *move_read = NULL;
+    }
+    return status;
+}
+
+void kaio_read_drop(kaio_read **move_read) {
+    if (move_read == NULL) {
+        return;
+    }
+    kaio_read *read = *move_read;
+    *move_read = NULL;
+    kaio_request_drop((uintptr_t)read, KAIO_KIND_READ);
+}
+
+kaio_status kaio_read_start(kaio_queue *queue, kaio_file *file, kaio_range range,
+                            kaio_rw_flags flags, uint64_t user, kaio_buffer **move_buffer,
+                            kaio_ticket *out_ticket) {
+    struct kaio_transfer transfer = {.kind = KAIO_KIND_READ, .range = range, .flags = flags};
+    return kaio_request_start_transfer(queue, file, &transfer, user, move_buffer, out_ticket);
+}

@@ -1,0 +1,83 @@
+// kaio/safe/slots.h (private): the in-flight table, the only owner of what the kernel may touch.
+//
+// A slot is one request's place in its queue, and holds its iocb. Slots are type-stable like every
+// place: a queue takes a run of them when it opens and returns it when it ends, and their lives go
+// on counting. Only the queue's thread writes to a slot, except for `stray`.
+
+#ifndef KAIO_SAFE_SLOTS_H_
+#define KAIO_SAFE_SLOTS_H_
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "buffer_pin.h"
+#include "kaio/raw/aio_abi.h"
+#include "kaio/safe/handle.h"
+#include "table.h"
+
+enum {
+    KAIO_SLOT_FREE = KAIO_STATE_FREE,
+    KAIO_SLOT_IDLE = 1,
+    KAIO_SLOT_STAGED = 2,
+    KAIO_SLOT_IN_FLIGHT = 3,
+    KAIO_SLOT_FINISHED = 4
+};
+
+#define KAIO_NO_SLOT UINT32_MAX
+
+extern struct kaio_table kaio_queues;  // in queue.c
+
+// 128 bytes on 64-bit machines: what the kernel reads is in the first cache line.
+struct kaio_slot {
+    struct kaio_raw_iocb iocb;
+    _Atomic uintptr_t word;  // life, kind, state
+    // Set by a thread that must not push: the life it saw, and a kaio_code. See kaio_queue_stray.
+    _Atomic uintptr_t stray;
+    struct kaio_buffer_place *buffer;  // pinned, or NULL
+    uint64_t user;
+    int64_t kernel_result;
+    uint32_t next;             // in the list of free, finished or held slots
+    uint32_t attachment;       // index in the queue's table of files
+    _Atomic uint32_t queue;    // index of the queue that has the run; 0: none
+    uint32_t epoch;            // how many syncs the queue had when this was pushed
+    uint32_t waits_for_count;  // writes that a held sync waits for
+    uint8_t refusal;           // a kaio_code, when the kernel never had it
+    bool was_cancelled;
+    bool was_preceded;
+    bool is_ordered;  // a sync that waits for writes
+};
+#if UINTPTR_MAX > 0xffffffffu
+static_assert(sizeof(struct kaio_slot) == 128, "two cache lines");
+#endif
+
+// kaio_slots_take gives a run of `count` free slots for the queue `queue`, or NULL when there is no
+// memory or no index left. `*out_first_index` is the index of the first.
+struct kaio_slot *kaio_slots_take(uint32_t count, uint32_t queue, uint32_t *out_first_index);
+
+// kaio_slots_give_back returns a run, all of whose slots are free.
+void kaio_slots_give_back(struct kaio_slot *slots, uint32_t first_index, uint32_t count);
+
+// kaio_slot_at returns the slot `index`, or NULL where there never was one.
+struct kaio_slot *kaio_slot_at(uint32_t index);
+
+// A slot's word: the kind stands where other places have their mark.
+static inline uintptr_t kaio_slot_word(uintptr_t life, uint32_t kind, uint32_t state) {
+    return life | ((uintptr_t)kind << KAIO_KIND_BITS) | state;
+}
+
+static inline uint32_t kaio_slot_kind(uintptr_t word) {
+    return kaio_bits_index(word);
+}
+
+static inline uintptr_t kaio_slot_load(const struct kaio_slot *slot) {
+    return atomic_load_explicit(&slot->word, memory_order_relaxed);
+}
+
+// kaio_slot_enter changes the state and keeps life and kind.
+static inline void kaio_slot_enter(struct kaio_slot *slot, uint32_t state) {
+    uintptr_t word = kaio_slot_load(slot);
+    atomic_store_explicit(&slot->word, (word & ~(uintptr_t)15) | state, memory_order_relaxed);
+}
+
+#endif  // KAIO_SAFE_SLOTS_H_

@@ -1,0 +1,152 @@
+#define _GNU_SOURCE  // madvise, MADV_WIPEONFORK
+
+#include "table.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+
+static pthread_mutex_t process_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct kaio_table *all_tables;
+
+static const uint32_t not_begun = 0;
+_Atomic(const uint32_t *) kaio_process_word = &not_begun;
+static uint32_t *process_page;  // the word of this process: wiped in a child by the kernel
+
+static void *map_zeroed(size_t size_bytes) {
+    int saved_errno = errno;
+    void *bytes = mmap(NULL, size_bytes, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    errno = saved_errno;
+    return bytes == MAP_FAILED ? NULL : bytes;
+}
+
+static void learn_of(struct kaio_table *table) {
+    if (table->is_known) {
+        return;
+    }
+    (void)pthread_mutex_lock(&process_lock);
+    table->is_known = true;
+    table->next_table = all_tables;
+    all_tables = table;
+    (void)pthread_mutex_unlock(&process_lock);
+}
+
+// extend makes the next place of `table`, with its lock held.
+static struct kaio_place *extend(struct kaio_table *table) {
+    uint32_t index = table->made_count == 0 ? 1 : table->made_count;
+    if (index > KAIO_INDEX_MAX) {
+        return NULL;
+    }
+    _Atomic(char *) *chunk = &table->chunks[index >> KAIO_CHUNK_BITS];
+    if (atomic_load_explicit(chunk, memory_order_relaxed) == NULL) {
+        char *bytes = map_zeroed(table->place_bytes << KAIO_CHUNK_BITS);
+        if (bytes == NULL) {
+            return NULL;
+        }
+        atomic_store_explicit(chunk, bytes, memory_order_release);
+    }
+    struct kaio_place *place = kaio_table_at(table, index, table->place_bytes);
+    place->index = index;
+    atomic_store_explicit(&place->word, KAIO_LIFE_ONE | KAIO_STATE_FREE, memory_order_relaxed);
+    table->made_count = index + 1;
+    return place;
+}
+
+void *kaio_table_take(struct kaio_table *table) {
+    learn_of(table);
+    (void)pthread_mutex_lock(&table->lock);
+    struct kaio_place *place;
+    if (table->free_head != 0) {
+        place = kaio_table_at(table, table->free_head, table->place_bytes);
+        table->free_head = place->next;
+    } else {
+        place = extend(table);
+    }
+    (void)pthread_mutex_unlock(&table->lock);
+    return place;
+}
+
+void kaio_table_give_back(struct kaio_table *table, struct kaio_place *place, uintptr_t word) {
+    uintptr_t life = kaio_bits_life(word) + KAIO_LIFE_ONE;
+    atomic_store_explicit(&place->word, life | KAIO_STATE_FREE, memory_order_release);
+    if (life == 0) {
+        return;  // every life of this place is spent: it is never given out again
+    }
+    (void)pthread_mutex_lock(&table->lock);
+    place->next = table->free_head;
+    table->free_head = place->index;
+    (void)pthread_mutex_unlock(&table->lock);
+}
+
+uint32_t kaio_table_end(struct kaio_table *table) {
+    (void)pthread_mutex_lock(&table->lock);
+    uint32_t end = table->made_count;
+    (void)pthread_mutex_unlock(&table->lock);
+    return end;
+}
+
+kaio_status kaio_table_stale(struct kaio_table *table, uintptr_t bits, uint32_t kind,
+                             kaio_subject subject) {
+    if (bits == 0) {
+        return kaio_status_make(KAIO_NULL_ARGUMENT, subject);
+    }
+    struct kaio_place *place = kaio_table_at(table, kaio_bits_index(bits), table->place_bytes);
+    if (place != NULL && kaio_bits_kind(bits) == kind) {
+        uintptr_t word = atomic_load_explicit(&place->word, memory_order_acquire);
+        if (word == (kaio_bits_life(bits) | KAIO_STATE_FORKED)) {
+            return kaio_status_make(KAIO_FORKED, subject);
+        }
+    }
+    return kaio_status_make(KAIO_STALE, subject);
+}
+
+// disown marks every living place of `table` as the parent's. Only one thread is left in a child.
+static void disown(struct kaio_table *table) {
+    table->lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+    table->kind_lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+    for (uint32_t index = 1; index < table->made_count; ++index) {
+        struct kaio_place *place = kaio_table_at(table, index, table->place_bytes);
+        uintptr_t word = atomic_load_explicit(&place->word, memory_order_relaxed);
+        if (kaio_word_state(word) != KAIO_STATE_FREE) {
+            atomic_store_explicit(&place->word, kaio_bits_life(word) | KAIO_STATE_FORKED,
+                                  memory_order_relaxed);
+        }
+    }
+}
+
+static void forget_in_child(void) {
+    *process_page = 0;
+}
+
+// begin_first makes the word that the kernel wipes in a child: even after clone(2) by hand.
+static void begin_first(void) {
+    static uint32_t without_page;
+    int saved_errno = errno;
+    process_page = map_zeroed(1);
+    bool is_wiped = process_page != NULL && madvise(process_page, 1, MADV_WIPEONFORK) == 0;
+    if (process_page == NULL) {
+        process_page = &without_page;
+    }
+    if (!is_wiped) {
+        (void)pthread_atfork(NULL, NULL, forget_in_child);
+    }
+    errno = saved_errno;
+    *process_page = 1;
+    atomic_store_explicit(&kaio_process_word, process_page, memory_order_release);
+}
+
+void kaio_process_begin(void) {
+    if (atomic_load_explicit(&kaio_process_word, memory_order_acquire) == &not_begun) {
+        (void)pthread_mutex_lock(&process_lock);
+        if (atomic_load_explicit(&kaio_process_word, memory_order_relaxed) == &not_begun) {
+            begin_first();
+        }
+        (void)pthread_mutex_unlock(&process_lock);
+        return;
+    }
+    process_lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+    for (struct kaio_table *table = all_tables; table != NULL; table = table->next_table) {
+        disown(table);
+    }
+    *process_page = 1;
+}

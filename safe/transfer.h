@@ -1,0 +1,94 @@
+// kaio/safe/transfer.h: what a read or write is described with: a range and flags.
+
+#ifndef KAIO_SAFE_TRANSFER_H_
+#define KAIO_SAFE_TRANSFER_H_
+
+#include <stdint.h>
+
+#include "kaio/safe/base.h"
+
+KAIO_BEGIN_DECLS
+
+// The most bytes one request may ask for: what no kernel cuts, whatever its page size.
+// Kernel: MAX_RW_COUNT, include/linux/fs.h (INT_MAX rounded down to a page).
+#define KAIO_TRANSFER_SIZE_MAX_BYTES 0x7fff0000u
+
+// A kaio_range says which bytes move: size_bytes of them, between file_offset_bytes in the file and
+// buffer_offset_bytes in the buffer.
+typedef struct kaio_range {
+    uint64_t file_offset_bytes;
+    uint32_t buffer_offset_bytes;
+    uint32_t size_bytes;
+} kaio_range;
+
+// A kaio_rw_flags is a set of RWF_* flags, made by the functions below; a zeroed one is empty.
+// A flag that the file or the kernel does not support ends the request REFUSED or FAILED with
+// EOPNOTSUPP.
+typedef struct kaio_rw_flags {
+    uint32_t bits;
+} kaio_rw_flags;
+
+static inline kaio_rw_flags kaio_rw_flags_from_bits(uint32_t bits) {
+    kaio_rw_flags flags;
+    flags.bits = bits;
+    return flags;
+}
+
+// No flag.
+static inline kaio_rw_flags kaio_rw_none(void) {
+    return kaio_rw_flags_from_bits(0);
+}
+
+// High priority; accepted and without effect in AIO. RWF_HIPRI, 4.13.
+static inline kaio_rw_flags kaio_rw_high_priority(void) {
+    return kaio_rw_flags_from_bits(0x1);
+}
+
+// The write is durable (data and what is needed to read it) when it ends FULL. RWF_DSYNC, 4.13.
+static inline kaio_rw_flags kaio_rw_dsync(void) {
+    return kaio_rw_flags_from_bits(0x2);
+}
+
+// The same with all metadata. RWF_SYNC, 4.13.
+static inline kaio_rw_flags kaio_rw_sync(void) {
+    return kaio_rw_flags_from_bits(0x4);
+}
+
+// End as WOULD_BLOCK rather than wait. RWF_NOWAIT, 4.13.
+static inline kaio_rw_flags kaio_rw_nowait(void) {
+    return kaio_rw_flags_from_bits(0x8);
+}
+
+// Write at the end of the file, whatever the offset. RWF_APPEND, 4.16.
+static inline kaio_rw_flags kaio_rw_append(void) {
+    return kaio_rw_flags_from_bits(0x10);
+}
+
+// Write at the offset although the file is open with O_APPEND. RWF_NOAPPEND, 6.9.
+static inline kaio_rw_flags kaio_rw_no_append(void) {
+    return kaio_rw_flags_from_bits(0x20);
+}
+
+// All of the write or nothing of it, also across a power cut. RWF_ATOMIC, 6.11.
+static inline kaio_rw_flags kaio_rw_atomic(void) {
+    return kaio_rw_flags_from_bits(0x40);
+}
+
+// Do not keep the pages in the page cache. RWF_DONTCACHE, 6.14.
+static inline kaio_rw_flags kaio_rw_dont_cache(void) {
+    return kaio_rw_flags_from_bits(0x80);
+}
+
+// No SIGPIPE when writing to a pipe or socket without a reader. RWF_NOSIGNAL, 6.18.
+static inline kaio_rw_flags kaio_rw_no_signal(void) {
+    return kaio_rw_flags_from_bits(0x100);
+}
+
+// Both sets together.
+static inline kaio_rw_flags kaio_rw_both(kaio_rw_flags first, kaio_rw_flags second) {
+    return kaio_rw_flags_from_bits(first.bits | second.bits);
+}
+
+KAIO_END_DECLS
+
+#endif  // KAIO_SAFE_TRANSFER_H_

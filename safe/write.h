@@ -1,0 +1,66 @@
+// kaio/safe/write.h: bytes of a buffer into a file.
+//
+//   kaio_write_new -> idle -> kaio_write_push -> staged -> kaio_queue_flush -> ... ->
+//   kaio_queue_take
+// kaio_write_start is new and push in one, for the hot path. An idle request is a place in its
+// queue and has its buffer: it is pushed, or abandoned. Threads: the queue's.
+
+#ifndef KAIO_SAFE_WRITE_H_
+#define KAIO_SAFE_WRITE_H_
+
+#include <stdint.h>
+
+#include "kaio/safe/base.h"
+#include "kaio/safe/handle.h"
+#include "kaio/safe/status.h"
+#include "kaio/safe/transfer.h"
+
+KAIO_BEGIN_DECLS
+
+// kaio_write_new describes a write of `range` from `*move_buffer` into `file`.
+//
+// Ownership: on OK `*move_buffer` is the request's and becomes NULL, `file` is pinned, and
+//            `*out_write` is the caller's. On any other answer nothing has changed.
+// Errors:    FULL(request): every place of the queue is taken. RANGE(size, buffer offset or file
+//            offset). ALIGN(memory, size or file offset) for direct I/O. ACCESS(file): not open for
+//            writing. UNSUPPORTED(flags). BUSY(buffer): another request has it. WRONG_THREAD(queue
+//            or buffer). FULL(file). STALE, NULL_ARGUMENT, REENTERED, FORKED.
+// Kernel:    IOCB_CMD_PWRITE.
+KAIO_MUST_USE kaio_status kaio_write_new(kaio_queue *queue, kaio_file *file, kaio_range range,
+                                         kaio_rw_flags flags, kaio_buffer **move_buffer,
+                                         kaio_write **out_write);
+
+// Out of line half of kaio_write_push.
+kaio_ticket kaio_write_push_(kaio_write *write, uint64_t user);
+
+// kaio_write_push stages `*move_write`, which becomes NULL, to be sent by the next flush or wait.
+// `user` comes back with the outcome.
+//
+// Always consumes. Pushed from another thread or from inside a call, the request ends REFUSED with
+// that status, and the queue's owner takes it with its buffer; a stale one answers ticket 0.
+static inline kaio_ticket kaio_write_push(kaio_write **move_write, uint64_t user) {
+    kaio_write *write = *move_write;
+    KAIO_CHECK_NOT_MOVED(write);
+    *move_write = KAIO_NULL;
+    return kaio_write_push_(write, user);
+}
+
+// kaio_write_abandon dissolves an idle `*move_write`, which becomes NULL, and gives its buffer
+// back.
+//
+// Errors: STALE (also once it was pushed), WRONG_THREAD, REENTERED, FORKED: nothing has changed.
+KAIO_MUST_USE kaio_status kaio_write_abandon(kaio_write **move_write, kaio_buffer **out_buffer);
+
+// kaio_write_drop abandons `*move_write` and drops its buffer. From another thread the request
+// becomes one that the queue's owner takes, REFUSED.
+void kaio_write_drop(kaio_write **move_write);
+
+// kaio_write_start is kaio_write_new and kaio_write_push in one call, with the answers of the
+// former.
+KAIO_MUST_USE kaio_status kaio_write_start(kaio_queue *queue, kaio_file *file, kaio_range range,
+                                           kaio_rw_flags flags, uint64_t user,
+                                           kaio_buffer **move_buffer, kaio_ticket *out_ticket);
+
+KAIO_END_DECLS
+
+#endif  // KAIO_SAFE_WRITE_H_
