@@ -1,0 +1,488 @@
+// What the real kernel cannot be made to do on request.
+
+#include "kaio/safe/sim/sim.h"
+
+#include <signal.h>
+
+#include "tests/support/safe_test.h"
+
+namespace kaio_test {
+namespace {
+
+class SimTest : public QueueTest {
+  protected:
+    void SetUp() override {
+        Play({});
+        QueueTest::SetUp();
+        file_ = OpenFile(temp_.path());
+    }
+
+    void TearDown() override {
+        Play({});
+        QueueTest::TearDown();
+        kaio_file_drop(&file_);
+    }
+
+    void Play(const kaio_sim_script &script) {
+        kaio_sim_play(&script);
+    }
+
+    void StartReads(uint32_t count) {
+        for (uint32_t i = 0; i < count; ++i) {
+            kaio_buffer *buffer = NewBuffer(512);
+            StartRead(file_, i * 512, &buffer, i);
+        }
+    }
+
+    // TakeAll takes `count` full reads, each user's word once.
+    void TakeAll(uint32_t count) {
+        uint64_t seen = 0;
+        for (uint32_t i = 0; i < count; ++i) {
+            kaio_completion completion = Take();
+            EXPECT_EQ(completion.transfer, KAIO_TRANSFER_FULL) << Text(completion);
+            EXPECT_EQ(BufferText(completion.buffer, 512),
+                      content_.substr(completion.user * 512, 512));
+            EXPECT_EQ(seen & (uint64_t{1} << completion.user), 0u);
+            seen |= uint64_t{1} << completion.user;
+            kaio_completion_drop(&completion);
+        }
+        ExpectEmpty();
+    }
+
+    const std::string content_ = Pattern(8192);
+    TempFile temp_{content_};
+    kaio_file *file_ = nullptr;
+};
+
+TEST_F(SimTest, AShortSubmitLosesNothing) {
+    kaio_sim_script script = {};
+    script.submit_limit = 3;
+    Play(script);
+    StartReads(kDepth);
+
+    EXPECT_EQ(Flush().accepted_count, kDepth);
+
+    EXPECT_EQ(kaio_sim_call_counts().submit_count, 3u);
+    TakeAll(kDepth);
+}
+
+TEST_F(SimTest, AgainLeavesTheRestStagedInOrder) {
+    StartReads(kDepth);
+    kaio_sim_script script = {};
+    script.submit_error_count = 1;
+    script.submit_error = EAGAIN;
+    Play(script);
+    kaio_flush_report report = {};
+
+    const kaio_status status = K(kaio_queue_flush(queue_, &report));
+
+    EXPECT_CODE(KAIO_AGAIN, status);
+    EXPECT_EQ(status.detail, kDepth);
+    EXPECT_EQ(status.os_error, EAGAIN);
+    EXPECT_EQ(report.accepted_count, 0u);
+    EXPECT_EQ(report.staged_count, kDepth);
+    EXPECT_EQ(report.os_error, EAGAIN);
+    EXPECT_EQ(kaio_sim_call_counts().submit_count, 1u) << "no spinning";
+    EXPECT_EQ(Flush().accepted_count, kDepth);
+    for (uint64_t i = 0; i < kDepth; ++i) {
+        kaio_completion completion = Take();
+        EXPECT_EQ(completion.user, i) << "the order of the pushes";
+        kaio_completion_drop(&completion);
+    }
+}
+
+TEST_F(SimTest, AgainInTheMiddleKeepsTheCountExact) {
+    StartReads(kDepth);
+    kaio_sim_script script = {};
+    script.submit_limit = 3;
+    script.hold = true;
+    Play(script);
+    kaio_flush_report report = {};
+    // The third call meets the shortage: 3 + 3 are in flight, 2 stay.
+    script.submit_limit = 6;
+    Play(script);
+    StartReads(0);
+    EXPECT_OK(K(kaio_queue_flush(queue_, &report)));
+    EXPECT_EQ(report.accepted_count, kDepth);
+    EXPECT_EQ(Counts().in_flight_count, kDepth);
+    EXPECT_EQ(Wait(kDepth), kDepth);
+    TakeAll(kDepth);
+}
+
+TEST_F(SimTest, ANewRequestQueuesBehindWhatAgainLeft) {
+    StartReads(4);
+    kaio_sim_script script = {};
+    script.submit_error_count = 1;
+    script.submit_error = EAGAIN;
+    Play(script);
+    kaio_flush_report report = {};
+    EXPECT_CODE(KAIO_AGAIN, K(kaio_queue_flush(queue_, &report)));
+    kaio_buffer *buffer = NewBuffer(512);
+    StartRead(file_, 4 * 512, &buffer, 4);
+    EXPECT_EQ(Flush().accepted_count, 5u);
+    TakeAll(5);
+}
+
+TEST_F(SimTest, WaitAnswersAgainWhenNothingIsInFlight) {
+    StartReads(2);
+    kaio_sim_script script = {};
+    script.submit_error_count = UINT32_MAX;
+    script.submit_error = EAGAIN;
+    Play(script);
+    uint32_t ready = 0;
+
+    const kaio_status status = K(kaio_queue_wait(queue_, 1, kaio_deadline_never(), &ready));
+
+    EXPECT_CODE(KAIO_AGAIN, status);
+    EXPECT_EQ(status.detail, 2u);
+    EXPECT_LE(kaio_sim_call_counts().submit_count, 2u) << "no spinning";
+    Play({});
+    EXPECT_EQ(Wait(2), 2u);
+    TakeAll(2);
+}
+
+TEST_F(SimTest, WaitReapsAndFlushesUntilEveryStagedRequestWasSent) {
+    StartReads(kDepth);
+    kaio_sim_script script = {};
+    script.hold = true;
+    Play(script);
+    Flush();
+    kaio_completion completion = {};
+    EXPECT_CODE(KAIO_EMPTY, K(kaio_queue_take(queue_, &completion)));
+    EXPECT_EQ(Wait(3), 3u);
+    EXPECT_EQ(Wait(kDepth), kDepth);
+    TakeAll(kDepth);
+}
+
+TEST_F(SimTest, AnotherErrorThanAgainRefusesTheFirstOnly) {
+    StartReads(3);
+    kaio_sim_script script = {};
+    script.submit_error_count = 1;
+    script.submit_error = EINVAL;
+    Play(script);
+
+    const kaio_flush_report report = Flush();
+
+    EXPECT_EQ(report.refused_count, 1u);
+    EXPECT_EQ(report.accepted_count, 2u);
+    kaio_completion completion = Take();
+    EXPECT_EQ(completion.user, 0u);
+    EXPECT_EQ(completion.transfer, KAIO_TRANSFER_REFUSED);
+    EXPECT_EQ(completion.os_error, EINVAL);
+    kaio_completion_drop(&completion);
+}
+
+TEST_F(SimTest, InterruptionsDoNotEndAWait) {
+    StartReads(kDepth);
+    kaio_sim_script script = {};
+    script.hold = true;
+    script.getevents_error_count = 100;
+    script.getevents_error = EINTR;
+    Play(script);
+
+    EXPECT_EQ(Wait(kDepth), kDepth);
+
+    EXPECT_GT(kaio_sim_call_counts().getevents_count, 100u);
+    TakeAll(kDepth);
+}
+
+TEST_F(SimTest, ADeadlineThatPassesLeavesEverythingInFlight) {
+    StartReads(3);
+    kaio_sim_script script = {};
+    script.late = true;
+    Play(script);
+    uint32_t ready = 99;
+    const int64_t before = kaio_deadline_after_ns(1).at_ns;
+
+    EXPECT_CODE(KAIO_TIMED_OUT,
+                K(kaio_queue_wait(queue_, 3, kaio_deadline_after_ns(20000000), &ready)));
+
+    EXPECT_GE(kaio_deadline_after_ns(1).at_ns - before, 20000000);
+    EXPECT_EQ(ready, 99u);
+    EXPECT_EQ(Counts().in_flight_count, 3u);
+    EXPECT_EQ(kaio_sim_complete(1), 1u);
+    EXPECT_CODE(KAIO_TIMED_OUT, K(kaio_queue_wait(queue_, 3, kaio_deadline_now(), &ready)));
+    EXPECT_EQ(Counts().finished_count, 1u) << "what arrived is there to be taken";
+    EXPECT_EQ(kaio_sim_complete(2), 2u);
+    EXPECT_EQ(Wait(3), 3u);
+    TakeAll(3);
+}
+
+TEST_F(SimTest, AnErrorOfGeteventsIsReportedAndNothingIsLost) {
+    StartReads(2);
+    kaio_sim_script script = {};
+    script.hold = true;
+    script.getevents_error_count = 1;
+    script.getevents_error = EFAULT;
+    Play(script);
+    uint32_t ready = 0;
+    const kaio_status status = K(kaio_queue_wait(queue_, 2, kaio_deadline_never(), &ready));
+    EXPECT_CODE(KAIO_OS_ERROR, status);
+    EXPECT_EQ(status.os_error, EFAULT);
+    EXPECT_EQ(Wait(2), 2u);
+    TakeAll(2);
+}
+
+TEST_F(SimTest, CompletionsInAnyOrderFindTheirRequests) {
+    for (uint64_t seed = 1; seed <= 50; ++seed) {
+        StartReads(kDepth);
+        kaio_sim_script script = {};
+        script.hold = true;
+        script.reorder = true;
+        script.seed = seed;
+        Play(script);
+        EXPECT_EQ(Wait(kDepth), kDepth);
+        TakeAll(kDepth);
+    }
+}
+
+TEST_F(SimTest, AnEventDeliveredTwiceIsIgnoredTheSecondTime) {
+    StartReads(kDepth);
+    kaio_sim_script script = {};
+    script.duplicate_count = 5;
+    Play(script);
+    EXPECT_EQ(Wait(kDepth), kDepth);
+    TakeAll(kDepth);
+    EXPECT_EQ(Counts().duplicate_count, 5u);
+}
+
+TEST_F(SimTest, ADuplicateThatComesAfterItsPlaceLivesOnHitsNobody) {
+    kaio_buffer *buffer = NewBuffer(512);
+    const kaio_ticket old = StartRead(file_, 0, &buffer, 1);
+    kaio_completion completion = WaitAndTake();
+    kaio_completion_drop(&completion);
+    kaio_sim_script script = {};
+    script.hold = true;
+    Play(script);
+    buffer = NewBuffer(512);
+    StartRead(file_, 0, &buffer, 2);
+    Flush();
+    kaio_testing_forge_event(queue_, old.bits, 512);
+
+    ExpectEmpty();
+
+    EXPECT_EQ(Counts().duplicate_count, 1u);
+    EXPECT_EQ(Counts().in_flight_count, 1u);
+    completion = WaitAndTake();
+    EXPECT_EQ(completion.user, 2u);
+    kaio_completion_drop(&completion);
+}
+
+TEST_F(SimTest, AnEventThatNamesNoRequestInFlightIsCountedAndIgnored) {
+    kaio_buffer *buffer = NewBuffer(512);
+    const kaio_ticket ticket = StartRead(file_, 0, &buffer, 7);
+    Flush();
+    kaio_testing_forge_event(queue_, ticket.bits, 512);
+    kaio_testing_forge_event(queue_, UINT64_MAX, 1);
+    kaio_testing_forge_event(queue_, 0, 1);
+
+    kaio_completion completion = WaitAndTake();
+
+    EXPECT_EQ(completion.user, 7u);
+    ExpectEmpty();
+    // The forged twin of the real event stays in the ring until the next look.
+    kaio_completion_drop(&completion);
+    kaio_buffer *second = NewBuffer(512);
+    StartRead(file_, 0, &second, 8);
+    completion = WaitAndTake();
+    EXPECT_EQ(completion.user, 8u);
+    EXPECT_EQ(Counts().duplicate_count, 3u);
+    kaio_completion_drop(&completion);
+}
+
+TEST_F(SimTest, HalfATransferIsShort) {
+    StartReads(1);
+    kaio_sim_script script = {};
+    script.shorten_count = 1;
+    Play(script);
+    kaio_completion completion = WaitAndTake();
+    EXPECT_EQ(completion.transfer, KAIO_TRANSFER_SHORT);
+    EXPECT_EQ(completion.moved_bytes, 256u);
+    kaio_completion_drop(&completion);
+}
+
+TEST_F(SimTest, AFailedTransferTellsTheKernelsErrno) {
+    StartReads(1);
+    kaio_sim_script script = {};
+    script.fail_count = 1;
+    script.fail_error = EIO;
+    Play(script);
+    kaio_completion completion = WaitAndTake();
+    EXPECT_EQ(completion.transfer, KAIO_TRANSFER_FAILED);
+    EXPECT_EQ(completion.os_error, EIO);
+    EXPECT_NE(completion.buffer, nullptr);
+    kaio_completion_drop(&completion);
+}
+
+TEST_F(SimTest, ASyncBehindAShortOrFailedWriteIsNotSent) {
+    for (bool is_short : {true, false}) {
+        kaio_sim_script script = {};
+        script.hold = true;
+        script.shorten_count = is_short ? 1 : 0;
+        script.fail_count = is_short ? 0 : 1;
+        script.fail_error = EIO;
+        Play(script);
+        kaio_buffer *buffer = NewBuffer(512);
+        StartWrite(file_, 0, &buffer);
+        kaio_ticket ticket = {};
+        ASSERT_OK(K(kaio_sync_start(queue_, file_, KAIO_SYNC_DATA, 0, &ticket)));
+        const uint64_t submits = kaio_sim_call_counts().submit_count;
+        EXPECT_EQ(Wait(2), 2u);
+        EXPECT_EQ(kaio_sim_call_counts().submit_count, submits + 1) << "the write alone";
+        kaio_completion completion = Take();
+        kaio_completion_drop(&completion);
+        EXPECT_EQ(Take().sync, KAIO_SYNC_PRECEDED_BY_FAILURE);
+    }
+}
+
+TEST_F(SimTest, AHeldSyncIsSentWhenTheLastOfItsWritesWasReaped) {
+    kaio_sim_script script = {};
+    script.hold = true;
+    script.reorder = true;
+    script.seed = 3;
+    Play(script);
+    for (uint32_t i = 0; i < 4; ++i) {
+        kaio_buffer *buffer = NewBuffer(512);
+        StartWrite(file_, i * 512, &buffer);
+    }
+    kaio_ticket ticket = {};
+    ASSERT_OK(K(kaio_sync_start(queue_, file_, KAIO_SYNC_ALL, 0, &ticket)));
+    EXPECT_EQ(Flush().accepted_count, 4u);
+    for (uint32_t reaped = 1; reaped < 4; ++reaped) {
+        kaio_sim_complete(1);
+        EXPECT_GE(Wait(0), reaped);
+        EXPECT_EQ(Counts().staged_count, 1u);
+    }
+    kaio_sim_complete(1);
+    EXPECT_EQ(Wait(5), 5u);
+    for (int i = 0; i < 4; ++i) {
+        kaio_completion completion = Take();
+        EXPECT_EQ(completion.operation, KAIO_WRITE);
+        kaio_completion_drop(&completion);
+    }
+    EXPECT_EQ(Take().sync, KAIO_SYNC_SYNCED);
+}
+
+TEST_F(SimTest, CloseIsBusyWhileARequestIsInFlight) {
+    kaio_sim_script script = {};
+    script.hold = true;
+    Play(script);
+    StartReads(2);
+    Flush();
+    EXPECT_EQ(Text(K(kaio_queue_close(&queue_))),
+              "busy (queue): 0 idle, 0 staged, 2 in flight, 0 finished");
+}
+
+TEST_F(SimTest, DestroyWaitsForWhatIsInFlight) {
+    kaio_sim_script script = {};
+    script.hold = true;
+    Play(script);
+    StartReads(kDepth);
+    Flush();
+    kaio_destroy_report report = {};
+    std::vector<kaio_transfer_outcome> outcomes;
+    ASSERT_OK(kaio_queue_destroy(
+        &queue_,
+        [](void *context, kaio_completion *completion) {
+            static_cast<std::vector<kaio_transfer_outcome> *>(context)->push_back(
+                completion->transfer);
+        },
+        &outcomes, &report));
+    EXPECT_EQ(outcomes, std::vector<kaio_transfer_outcome>(kDepth, KAIO_TRANSFER_FULL));
+    EXPECT_EQ(report.dropped_count, kDepth);
+}
+
+TEST_F(SimTest, AContextWithoutARingIsReapedByTheSystemCall) {
+    kaio_queue_drop(&queue_);
+    kaio_sim_script script = {};
+    script.no_ring = true;
+    Play(script);
+    QueueTest::SetUp();
+    StartReads(kDepth);
+    EXPECT_EQ(Wait(kDepth), kDepth);
+    EXPECT_GT(kaio_sim_call_counts().getevents_count, 0u);
+    TakeAll(kDepth);
+}
+
+TEST_F(SimTest, WithARingNothingIsAskedOfTheKernelToReap) {
+    StartReads(kDepth);
+    Play({});
+    EXPECT_EQ(Wait(kDepth), kDepth);
+    TakeAll(kDepth);
+    EXPECT_EQ(kaio_sim_call_counts().submit_count, 1u);
+    EXPECT_EQ(kaio_sim_call_counts().getevents_count, 0u);
+}
+
+class SetupTest : public SafeTest {
+  protected:
+    ~SetupTest() override {
+        const kaio_sim_script none = {};
+        kaio_sim_play(&none);
+    }
+
+    kaio_status OpenWith(int error) {
+        kaio_sim_script script = {};
+        script.setup_error_count = 1;
+        script.setup_error = error;
+        kaio_sim_play(&script);
+        kaio_queue_options options = {};
+        options.depth = 4;
+        kaio_queue *queue = nullptr;
+        const kaio_status status = kaio_queue_open(&options, &queue);
+        EXPECT_EQ(queue, nullptr);
+        return status;
+    }
+};
+
+TEST_F(SetupTest, AKernelWithoutAioIsReportedAsItIs) {
+    for (int error : {ENOSYS, EPERM, ENOMEM}) {
+        const kaio_status status = OpenWith(error);
+        EXPECT_CODE(KAIO_OS_ERROR, status);
+        EXPECT_EQ(status.os_error, error);
+    }
+}
+
+TEST_F(SetupTest, AFullSystemIsALimit) {
+    EXPECT_CODE(KAIO_LIMIT, OpenWith(EAGAIN));
+}
+
+// The simulated kernel keeps what it cannot be stopped from doing: the test completes it
+// afterwards, into memory that must still be there.
+TEST(LeakTest, BuffersThatTheKernelMayStillWriteToAreKept) {
+    TempFile temp(Pattern(512));
+    kaio_file *file = OpenFile(temp.path());
+    kaio_queue_options options = {};
+    options.depth = 2;
+    kaio_queue *queue = nullptr;
+    ASSERT_OK(kaio_queue_open(&options, &queue));
+    kaio_buffer *buffer = NewBuffer(512);
+    const uint8_t *bytes = kaio_buffer_as_bytes(buffer);
+    kaio_sim_script script = {};
+    script.hold = true;
+    script.destroy_fails = true;
+    script.getevents_error_count = UINT32_MAX;
+    script.getevents_error = EINVAL;
+    kaio_sim_play(&script);
+    kaio_ticket ticket = {};
+    ASSERT_OK(kaio_read_start(queue, file, Range(0, 512), kaio_rw_none(), 0, &buffer, &ticket));
+    kaio_flush_report flushed = {};
+    ASSERT_OK(kaio_queue_flush(queue, &flushed));
+    int lost = 0;
+    kaio_destroy_report report = {};
+
+    ASSERT_OK(kaio_queue_destroy(
+        &queue, [](void *context, kaio_completion *) { ++*static_cast<int *>(context); }, &lost,
+        &report));
+
+    EXPECT_EQ(lost, 0);
+    EXPECT_EQ(report.leaked_count, 1u);
+    EXPECT_EQ(report.dropped_count, 0u);
+    EXPECT_EQ(kaio_sim_complete(1), 1u);
+    EXPECT_EQ(std::string(reinterpret_cast<const char *>(bytes), 512), Pattern(512));
+    const kaio_sim_script none = {};
+    kaio_sim_play(&none);
+    kaio_file_drop(&file);
+}
+
+}  // namespace
+}  // namespace kaio_test
