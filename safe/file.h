@@ -20,7 +20,7 @@ KAIO_BEGIN_DECLS
 // kaio_file_open opens `path` as open(2) does with `flags` (O_CLOEXEC is added) and `mode`.
 //
 // Ownership: `*out_file` owns the descriptor until kaio_file_close or kaio_file_drop.
-// Errors:    OS_ERROR(path) with open(2)'s errno; NO_MEMORY; FULL too many files.
+// Errors:    OS_ERROR(path) with open(2)'s errno; NO_MEMORY.
 KAIO_MUST_USE kaio_status kaio_file_open(const char *path, int flags, mode_t mode,
                                          kaio_file **out_file);
 
@@ -59,9 +59,8 @@ KAIO_MUST_USE kaio_status kaio_file_alignment(const kaio_file *file, kaio_alignm
 // submit call. Without it they carry RWF_NOWAIT and end as WOULD_BLOCK instead.
 KAIO_MUST_USE kaio_status kaio_file_allow_stall(kaio_file *file);
 
-// kaio_file_attach counts `queue` among the users of `file`. The first request does it by itself.
-//
-// Errors:    FULL(file): every place in the queue's table is pinned.
+// kaio_file_attach counts `queue` among the users of `file`. The first request does it by itself; a
+// queue that comes to know more files than it has places forgets those that it does not use.
 KAIO_MUST_USE kaio_status kaio_file_attach(kaio_file *file, kaio_queue *queue);
 
 // kaio_file_detach ends that: from now on `queue` does not know `file`. The queue's thread calls

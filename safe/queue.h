@@ -33,7 +33,7 @@ typedef struct kaio_queue_options {
 //
 // Everything that the hot path needs is allocated here: at most 160 bytes for each request.
 // Errors: RANGE(depth). LIMIT(depth): fs.aio-max-nr is reached (detail = fs.aio-nr, the limit).
-//         NO_MEMORY. FULL(queue). OS_ERROR(queue): ENOSYS, EPERM where AIO is not allowed.
+//         NO_MEMORY. OS_ERROR(queue): ENOSYS, EPERM where AIO is not allowed.
 // Kernel: io_setup(2); costs about 15 us.
 KAIO_MUST_USE kaio_status kaio_queue_open(const kaio_queue_options *options,
                                           kaio_queue **out_queue);

@@ -24,7 +24,7 @@ KAIO_BEGIN_DECLS
 // Errors:    FULL(request): every place of the queue is taken. RANGE(size, buffer offset or file
 //            offset). ALIGN(memory, size or file offset) for direct I/O. ACCESS(file): not open for
 //            reading. UNSUPPORTED(flags). BUSY(buffer): another request has it. WRONG_THREAD(queue
-//            or buffer). FULL(file). STALE, NULL_ARGUMENT, REENTERED, FORKED.
+//            or buffer). STALE, NULL_ARGUMENT, REENTERED, FORKED.
 // Kernel:    IOCB_CMD_PREAD.
 KAIO_MUST_USE kaio_status kaio_read_new(kaio_queue *queue, kaio_file *file, kaio_range range,
                                         kaio_rw_flags flags, kaio_buffer **move_buffer,
@@ -37,7 +37,8 @@ kaio_ticket kaio_read_push_(kaio_read *read, uint64_t user);
 // `user` comes back with the outcome.
 //
 // Always consumes. Pushed from another thread or from inside a call, the request ends REFUSED with
-// that status, and the queue's owner takes it with its buffer; a stale one answers ticket 0.
+// that status, and the queue's owner takes it with its buffer (its word is 0 then); a stale one
+// answers ticket 0.
 static inline kaio_ticket kaio_read_push(kaio_read **move_read, uint64_t user) {
     kaio_read *read = *move_read;
     KAIO_CHECK_NOT_MOVED(read);

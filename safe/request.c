@@ -29,6 +29,7 @@ struct kaio_slot *kaio_request_take_slot(struct kaio_queue_place *queue, uint32_
     ++queue->attachments[attachment].pin_count;
     slot->attachment = attachment;
     slot->buffer = NULL;
+    slot->user = 0;
     slot->refusal = KAIO_OK;
     slot->was_cancelled = false;
     slot->was_preceded = false;

@@ -27,7 +27,7 @@ typedef enum kaio_sync_kind {
 // kaio_sync_new describes a sync of `file`.
 //
 // Ownership: on OK `file` is pinned and `*out_sync` is the caller's.
-// Errors:    FULL(request or file), RANGE(kind), STALE, NULL_ARGUMENT, WRONG_THREAD, REENTERED,
+// Errors:    FULL(request), RANGE(kind), STALE, NULL_ARGUMENT, WRONG_THREAD, REENTERED,
 //            FORKED.
 // Kernel:    IOCB_CMD_FDSYNC, IOCB_CMD_FSYNC, since 4.18; EINVAL on files that cannot be synced.
 KAIO_MUST_USE kaio_status kaio_sync_new(kaio_queue *queue, kaio_file *file, kaio_sync_kind kind,

@@ -1,0 +1,74 @@
+"""Tests of what compilers say: a misuse must not compile, correct programs must.
+
+Each compiler comes by its name from PATH, not from the toolchain: one run of the tests asks
+all of them, and the configuration makes no difference (the tag `config-free` says so).
+"""
+
+load("@rules_shell//shell:sh_test.bzl", "sh_test")
+
+_CXX = ["g++", "clang++"]
+_ALL = ["gcc", "g++", "clang", "clang++"]
+
+def _quoted(words):
+    """One argument of the script: safe from its shell and from $(make variables)."""
+    return "'%s'" % words.replace("'", "'\\''").replace("$", "$$")
+
+def _default_compilers(srcs):
+    return _ALL if all([src.endswith(".c") for src in srcs]) else _CXX
+
+def _compile_test(name, mode, srcs, expect, flags, compilers, levels, tags, timeout, **kwargs):
+    sh_test(
+        name = name,
+        size = "small",
+        timeout = timeout,
+        srcs = ["//tests:compile_fail.sh"],
+        args = [
+            mode,
+            _quoted(expect),
+            _quoted(",".join(compilers or _default_compilers(srcs))),
+            _quoted(",".join(levels)),
+            _quoted(" ".join(["-Werror"] + flags)),
+        ] + ["$(location %s)" % src for src in srcs],
+        data = srcs + ["//tests:headers"],
+        tags = ["config-free"] + tags,
+        **kwargs
+    )
+
+def compile_fail_test(
+        name,
+        src,
+        expect,
+        flags = [],
+        compilers = None,
+        levels = ["-O1", "-O2"],
+        tags = [],
+        timeout = "short",
+        **kwargs):
+    """`src` fails to compile, with a diagnostic that matches the extended regex `expect`.
+
+    With -DOK the same file must compile: so it is the misuse that fails.
+
+    Args:
+      name: of the test.
+      src: a .c file, which the C++ compilers take as C++17, or a .cc file.
+      expect: holds for each of the compilers; their messages are in the C locale.
+      flags: added to `-Wall -Wextra -Werror`; -DX=... reaches a part of a shared file.
+      compilers: some of gcc, g++, clang, clang++; without it all that take the file.
+      levels: of optimisation, each tried: some diagnostics come of the optimiser.
+      tags: more tags.
+      timeout: "moderate" where a minute may not do.
+      **kwargs: for sh_test.
+    """
+    _compile_test(name, "fail", [src], expect, flags, compilers, levels, tags, timeout, **kwargs)
+
+def compile_pass_test(
+        name,
+        srcs,
+        flags = [],
+        compilers = None,
+        levels = ["-O0", "-O1", "-O2", "-O3", "-O2 -flto"],
+        tags = [],
+        timeout = "short",
+        **kwargs):
+    """Each of `srcs` compiles without a finding; the arguments are those of compile_fail_test."""
+    _compile_test(name, "pass", srcs, "-", flags, compilers, levels, tags, timeout, **kwargs)

@@ -1,0 +1,5 @@
+#include "kaio/safe/slots.h"
+
+int main(void) {
+    return 0;
+}
