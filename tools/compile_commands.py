@@ -1,25 +1,50 @@
 #!/usr/bin/env python3
-"""Prints compile_commands.json from the JSON that `bazel aquery` prints (stdin)."""
+"""Prints compile_commands.json from the JSON that `bazel aquery` prints (stdin).
+
+The commands run in the workspace, so that tools find the sources, and .clang-tidy above them,
+under the names one edits. Only what Bazel made is taken from its own tree.
+"""
 from __future__ import annotations
 
 import json
+import os
 import sys
 
+MADE_BY_BAZEL = ("bazel-out/", "external/")
+OPTIONS_WITH_PATH = ("-I", "")
 
-def entry(root: str, arguments: list[str]) -> dict[str, object]:
+
+def in_workspace(argument: str, execution_root: str) -> str:
+    for option in OPTIONS_WITH_PATH:
+        path = argument[len(option):]
+        if argument.startswith(option) and path.startswith(MADE_BY_BAZEL):
+            return f"{option}{execution_root}/{path}"
+    return argument
+
+
+def entry(arguments: list[str], execution_root: str) -> dict[str, object]:
     return {
-        "directory": root,
+        "directory": os.getcwd(),
         "file": arguments[arguments.index("-c") + 1],
-        "output": arguments[arguments.index("-o") + 1],
-        # clangd and clang-tidy do not know the one flag that only gcc has.
-        "arguments": [arg for arg in arguments if arg != "-fno-canonical-system-headers"],
+        "arguments": [
+            in_workspace(argument, execution_root)
+            for argument in arguments
+            # clangd and clang-tidy do not know the one flag that only gcc has.
+            if argument != "-fno-canonical-system-headers"
+        ],
     }
 
 
 def main() -> None:
-    root = sys.argv[1]  # `bazel info execution_root`
+    execution_root = sys.argv[1]  # `bazel info execution_root`
     actions = json.load(sys.stdin).get("actions", [])
-    json.dump([entry(root, action["arguments"]) for action in actions], sys.stdout, indent=1)
+    # A file that several targets compile has one entry, its first: clang-tidy reads all it finds,
+    # and clang-tidy 14 is wrong about va_list from the second on.
+    by_file: dict[object, dict[str, object]] = {}
+    for action in actions:
+        found = entry(action["arguments"], execution_root)
+        by_file.setdefault(found["file"], found)
+    json.dump(list(by_file.values()), sys.stdout, indent=1)
 
 
 if __name__ == "__main__":
