@@ -68,12 +68,8 @@ static void make_room(struct kaio_queue_place *queue) {
     assert(false && "more pinned files than requests");
 }
 
-kaio_status kaio_attach(struct kaio_queue_place *queue, uintptr_t bits, uint32_t *out_index) {
-    struct kaio_file_place *file;
-    kaio_status status = kaio_file_join(bits, &file);
-    if (!kaio_status_is_ok(status)) {
-        return status;
-    }
+// attach makes an entry for the file of `bits`, which was just joined and has none.
+static struct kaio_attachment *attach(struct kaio_queue_place *queue, uintptr_t bits) {
     if (queue->attachment_count == queue->attachment_capacity) {
         make_room(queue);
     }
@@ -83,16 +79,20 @@ kaio_status kaio_attach(struct kaio_queue_place *queue, uintptr_t bits, uint32_t
     (void)is_there;
     queue->attachments[index] = (struct kaio_attachment){.bits = bits};
     ++queue->attachment_count;
-    *out_index = index;
-    return kaio_status_ok();
+    return &queue->attachments[index];
 }
 
-kaio_status kaio_attachment_search(struct kaio_queue_place *queue, uintptr_t bits,
-                                   uint32_t *out_index) {
-    if (bits > KAIO_ATTACHMENT_LEFT && look(queue, bits, out_index)) {
-        return kaio_status_ok();
+struct kaio_attachment *kaio_attachment_search(struct kaio_queue_place *queue, uintptr_t bits,
+                                               kaio_status *out_why) {
+    uint32_t index;
+    if (bits > KAIO_ATTACHMENT_LEFT && look(queue, bits, &index)) {
+        return &queue->attachments[index];
     }
-    return kaio_attach(queue, bits, out_index);
+    if (!kaio_file_join(bits)) {
+        *out_why = kaio_file_refusal(bits);
+        return NULL;
+    }
+    return attach(queue, bits);
 }
 
 static bool is_dropped(const struct kaio_attachment *attachment) {
@@ -160,16 +160,15 @@ uint32_t kaio_file_leave_own(struct kaio_file_place *file, uint32_t *out_queue_c
 }
 
 kaio_status kaio_file_attach(kaio_file *file, kaio_queue *queue) {
-    struct kaio_queue_place *place = NULL;
-    kaio_status status = kaio_queue_enter(queue, &place);
-    if (!kaio_status_is_ok(status)) {
-        return status;
+    kaio_status why = kaio_status_ok();
+    struct kaio_queue_place *place = kaio_queue_enter(queue, &why);
+    if (place == NULL) {
+        return why;
     }
-    uint32_t index;
     struct kaio_file_place *found;
-    status = kaio_attachment_find(place, file, &index, &found);
+    (void)kaio_attachment_find(place, file, &found, &why);
     kaio_queue_leave(place);
-    return status;
+    return why;
 }
 
 // detach lets go of the entry of `bits`, if there is one and nothing pins it.
@@ -177,9 +176,8 @@ static kaio_status detach(struct kaio_queue_place *queue, uintptr_t bits) {
     uint32_t index;
     if (bits <= KAIO_ATTACHMENT_LEFT || !look(queue, bits, &index)) {
         const struct kaio_file_place *file = kaio_file_at(kaio_bits_index(bits));
-        return file != NULL && kaio_file_is_open(file, bits)
-                   ? kaio_status_ok()
-                   : kaio_table_stale(&kaio_files, bits, KAIO_KIND_FILE, KAIO_SUBJECT_FILE);
+        return file != NULL && kaio_file_is_open(file, bits) ? kaio_status_ok()
+                                                             : kaio_file_refusal(bits);
     }
     uint32_t pin_count = queue->attachments[index].pin_count;
     if (pin_count > 0) {
@@ -190,9 +188,9 @@ static kaio_status detach(struct kaio_queue_place *queue, uintptr_t bits) {
 }
 
 kaio_status kaio_file_detach(kaio_file *file, kaio_queue *queue) {
-    struct kaio_queue_place *place = NULL;
-    kaio_status status = kaio_queue_enter(queue, &place);
-    if (!kaio_status_is_ok(status)) {
+    kaio_status status;
+    struct kaio_queue_place *place = kaio_queue_enter(queue, &status);
+    if (place == NULL) {
         return status;
     }
     status = detach(place, (uintptr_t)file);

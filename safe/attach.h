@@ -17,33 +17,32 @@ static inline uint32_t kaio_attachment_home(const struct kaio_queue_place *queue
     return (uint32_t)(((uint64_t)hash * queue->attachment_capacity) >> 32);
 }
 
-// kaio_attach makes an entry for the open file of `bits`, which has none.
-kaio_status kaio_attach(struct kaio_queue_place *queue, uintptr_t bits, uint32_t *out_index);
-
 // kaio_attachment_search is the slow half of kaio_attachment_find: it looks on, then attaches.
-kaio_status kaio_attachment_search(struct kaio_queue_place *queue, uintptr_t bits,
-                                   uint32_t *out_index);
+struct kaio_attachment *kaio_attachment_search(struct kaio_queue_place *queue, uintptr_t bits,
+                                               kaio_status *out_why);
 
-// kaio_attachment_find gives the entry of the open file `handle`, attaching it when it has none.
-static inline kaio_status kaio_attachment_find(struct kaio_queue_place *queue,
-                                               const kaio_file *handle, uint32_t *out_index,
-                                               struct kaio_file_place **out_file) {
+// kaio_attachment_find returns the entry of the open file `handle`, attaching it when it has none,
+// or NULL with the reason in `*out_why`.
+static inline struct kaio_attachment *kaio_attachment_find(struct kaio_queue_place *queue,
+                                                           const kaio_file *handle,
+                                                           struct kaio_file_place **out_file,
+                                                           kaio_status *out_why) {
     uintptr_t bits = (uintptr_t)handle;
-    uint32_t index = kaio_attachment_home(queue, bits);
-    kaio_status status = kaio_status_ok();
-    if (KAIO_UNLIKELY(queue->attachments[index].bits != bits || bits <= KAIO_ATTACHMENT_LEFT)) {
-        status = kaio_attachment_search(queue, bits, &index);
-        if (!kaio_status_is_ok(status)) {
-            return status;
+    struct kaio_attachment *found = &queue->attachments[kaio_attachment_home(queue, bits)];
+    if (KAIO_UNLIKELY(found->bits != bits || bits <= KAIO_ATTACHMENT_LEFT)) {
+        found = kaio_attachment_search(queue, bits, out_why);
+        if (found == NULL) {
+            return NULL;
         }
     }
     struct kaio_file_place *file = kaio_file_at(kaio_bits_index(bits));
-    if (KAIO_UNLIKELY(!kaio_file_is_open(file, bits))) {  // dropped, and still pinned here
-        return kaio_table_stale(&kaio_files, bits, KAIO_KIND_FILE, KAIO_SUBJECT_FILE);
+    if (KAIO_UNLIKELY(file == NULL ||
+                      !kaio_file_is_open(file, bits))) {  // dropped, and still pinned here
+        *out_why = kaio_file_refusal(bits);
+        return NULL;
     }
-    *out_index = index;
     *out_file = file;
-    return status;
+    return found;
 }
 
 // kaio_detach_dropped lets go of files that were dropped elsewhere and are not pinned here.

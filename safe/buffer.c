@@ -72,21 +72,25 @@ static bool try_bind(struct kaio_buffer_place *buffer, uintptr_t word, uint32_t 
                                                    memory_order_acq_rel, memory_order_acquire);
 }
 
-kaio_status kaio_buffer_bind(uintptr_t bits, uint32_t thread,
-                             struct kaio_buffer_place **out_buffer) {
-    uintptr_t word;
-    struct kaio_buffer_place *buffer = living(bits, &word);
+// why_not_bound says why kaio_buffer_bind found nothing.
+static kaio_status why_not_bound(uintptr_t bits, const struct kaio_buffer_place *buffer,
+                                 uintptr_t word) {
     if (buffer == NULL) {
         return kaio_table_stale(&kaio_buffers, bits, KAIO_KIND_BUFFER, KAIO_SUBJECT_BUFFER);
     }
-    if (kaio_word_state(word) == KAIO_BUFFER_PINNED) {
-        return kaio_status_make(KAIO_BUSY, KAIO_SUBJECT_BUFFER);
+    kaio_code code = kaio_word_state(word) == KAIO_BUFFER_PINNED ? KAIO_BUSY : KAIO_WRONG_THREAD;
+    return kaio_status_make(code, KAIO_SUBJECT_BUFFER);
+}
+
+struct kaio_buffer_place *kaio_buffer_bind(uintptr_t bits, uint32_t thread, kaio_status *out_why) {
+    uintptr_t word = 0;
+    struct kaio_buffer_place *buffer = living(bits, &word);
+    if (buffer != NULL && kaio_word_state(word) == KAIO_BUFFER_HELD && word_thread(word) == 0 &&
+        try_bind(buffer, word, thread)) {
+        return buffer;
     }
-    if (word_thread(word) != 0 || !try_bind(buffer, word, thread)) {
-        return kaio_status_make(KAIO_WRONG_THREAD, KAIO_SUBJECT_BUFFER);
-    }
-    *out_buffer = buffer;
-    return kaio_status_ok();
+    *out_why = why_not_bound(bits, buffer, word);
+    return NULL;
 }
 
 void kaio_buffer_leak(struct kaio_buffer_place *buffer) {
@@ -230,10 +234,10 @@ size_t kaio_buffer_size(const kaio_buffer *buffer) {
 
 kaio_status kaio_buffer_detach(kaio_buffer *buffer) {
     kaio_process_check();
-    struct kaio_buffer_place *found;
-    kaio_status status = kaio_buffer_find(buffer, kaio_thread_number(), &found);
-    if (!kaio_status_is_ok(status)) {
-        return status;
+    kaio_status why;
+    struct kaio_buffer_place *found = kaio_buffer_find(buffer, kaio_thread_number(), &why);
+    if (found == NULL) {
+        return why;
     }
     uintptr_t life = kaio_bits_life((uintptr_t)buffer);
     atomic_store_explicit(&found->place.word, kaio_buffer_word(life, 0, KAIO_BUFFER_HELD),

@@ -29,24 +29,22 @@ static inline uintptr_t kaio_buffer_word(uintptr_t life, uint32_t thread, uint32
     return life | ((uintptr_t)thread << KAIO_KIND_BITS) | state;
 }
 
-// kaio_buffer_bind is the slow half of kaio_buffer_find: it binds an unbound buffer, or says why
-// not.
-kaio_status kaio_buffer_bind(uintptr_t bits, uint32_t thread,
-                             struct kaio_buffer_place **out_buffer);
+// kaio_buffer_bind is the slow half of kaio_buffer_find: it binds an unbound buffer.
+struct kaio_buffer_place *kaio_buffer_bind(uintptr_t bits, uint32_t thread, kaio_status *out_why);
 
-// kaio_buffer_find gives the place of a held buffer that is bound to `thread` from now on.
-static inline kaio_status kaio_buffer_find(const kaio_buffer *buffer, uint32_t thread,
-                                           struct kaio_buffer_place **out_buffer) {
+// kaio_buffer_find returns the place of a held buffer, which is bound to `thread` from now on, or
+// NULL with the reason in `*out_why`.
+static inline struct kaio_buffer_place *kaio_buffer_find(const kaio_buffer *buffer, uint32_t thread,
+                                                         kaio_status *out_why) {
     uintptr_t bits = (uintptr_t)buffer;
     struct kaio_buffer_place *found =
         kaio_table_at(&kaio_buffers, kaio_bits_index(bits), sizeof *found);
     uintptr_t want = kaio_buffer_word(kaio_bits_life(bits), thread, KAIO_BUFFER_HELD);
     if (KAIO_LIKELY(found != NULL && kaio_bits_kind(bits) == KAIO_KIND_BUFFER &&
                     atomic_load_explicit(&found->place.word, memory_order_acquire) == want)) {
-        *out_buffer = found;
-        return kaio_status_ok();
+        return found;
     }
-    return kaio_buffer_bind(bits, thread, out_buffer);
+    return kaio_buffer_bind(bits, thread, out_why);
 }
 
 // kaio_buffer_pin gives `buffer`, just found for `thread`, to a request.

@@ -217,16 +217,12 @@ kaio_status kaio_file_borrow(int fd, kaio_file **out_file) {
     return wrap(fd, DOOR_BORROWED, out_file);
 }
 
-// find gives the open file of a handle.
-static kaio_status find(const kaio_file *handle, struct kaio_file_place **out_file) {
+// find returns the open file of a handle, or NULL.
+static struct kaio_file_place *find(const kaio_file *handle) {
     kaio_process_check();
     uintptr_t bits = (uintptr_t)handle;
     struct kaio_file_place *file = kaio_file_at(kaio_bits_index(bits));
-    if (file == NULL || !kaio_file_is_open(file, bits)) {
-        return kaio_table_stale(&kaio_files, bits, KAIO_KIND_FILE, KAIO_SUBJECT_FILE);
-    }
-    *out_file = file;
-    return kaio_status_ok();
+    return file != NULL && kaio_file_is_open(file, bits) ? file : NULL;
 }
 
 kaio_status kaio_file_as_fd(const kaio_file *file, int *out_fd) {
@@ -234,14 +230,13 @@ kaio_status kaio_file_as_fd(const kaio_file *file, int *out_fd) {
     if (out_fd == NULL) {
         return kaio_status_make(KAIO_NULL_ARGUMENT, KAIO_SUBJECT_OUTPUT);
     }
-    struct kaio_file_place *found;
     (void)pthread_mutex_lock(&kaio_files.kind_lock);
-    kaio_status status = find(file, &found);
-    if (kaio_status_is_ok(status)) {
+    const struct kaio_file_place *found = find(file);
+    if (found != NULL) {
         *out_fd = found->fd;
     }
     (void)pthread_mutex_unlock(&kaio_files.kind_lock);
-    return status;
+    return found != NULL ? kaio_status_ok() : kaio_file_refusal((uintptr_t)file);
 }
 
 kaio_status kaio_file_alignment(const kaio_file *file, kaio_alignment *out_alignment) {
@@ -249,10 +244,9 @@ kaio_status kaio_file_alignment(const kaio_file *file, kaio_alignment *out_align
     if (out_alignment == NULL) {
         return kaio_status_make(KAIO_NULL_ARGUMENT, KAIO_SUBJECT_OUTPUT);
     }
-    struct kaio_file_place *found;
     (void)pthread_mutex_lock(&kaio_files.kind_lock);
-    kaio_status status = find(file, &found);
-    if (kaio_status_is_ok(status)) {
+    const struct kaio_file_place *found = find(file);
+    if (found != NULL) {
         *out_alignment = (kaio_alignment){.memory_bytes = found->memory_align_bytes,
                                           .read_bytes = found->read_align_bytes,
                                           .write_bytes = found->write_align_bytes,
@@ -260,19 +254,19 @@ kaio_status kaio_file_alignment(const kaio_file *file, kaio_alignment *out_align
                                           .is_known = found->is_alignment_known};
     }
     (void)pthread_mutex_unlock(&kaio_files.kind_lock);
-    return status;
+    return found != NULL ? kaio_status_ok() : kaio_file_refusal((uintptr_t)file);
 }
 
 kaio_status kaio_file_allow_stall(kaio_file *file) {
-    struct kaio_file_place *found;
-    kaio_status status = find(file, &found);
-    if (kaio_status_is_ok(status)) {
-        atomic_store_explicit(&found->forced_rw_flags, 0, memory_order_relaxed);
+    struct kaio_file_place *found = find(file);
+    if (found == NULL) {
+        return kaio_file_refusal((uintptr_t)file);
     }
-    return status;
+    atomic_store_explicit(&found->forced_rw_flags, 0, memory_order_relaxed);
+    return kaio_status_ok();
 }
 
-kaio_status kaio_file_join(uintptr_t bits, struct kaio_file_place **out_file) {
+bool kaio_file_join(uintptr_t bits) {
     struct kaio_file_place *file = kaio_file_at(kaio_bits_index(bits));
     (void)pthread_mutex_lock(&kaio_files.kind_lock);
     bool is_open = file != NULL && kaio_file_is_open(file, bits);
@@ -280,11 +274,7 @@ kaio_status kaio_file_join(uintptr_t bits, struct kaio_file_place **out_file) {
         ++file->attached_count;
     }
     (void)pthread_mutex_unlock(&kaio_files.kind_lock);
-    if (!is_open) {
-        return kaio_table_stale(&kaio_files, bits, KAIO_KIND_FILE, KAIO_SUBJECT_FILE);
-    }
-    *out_file = file;
-    return kaio_status_ok();
+    return is_open;
 }
 
 // end closes a file that no queue is attached to. Returns 0 or close(2)'s errno.
@@ -326,16 +316,15 @@ kaio_status kaio_file_close(kaio_file **move_file) {
     if (move_file == NULL) {
         return kaio_status_make(KAIO_NULL_ARGUMENT, KAIO_SUBJECT_FILE);
     }
-    struct kaio_file_place *file;
-    kaio_status status = find(*move_file, &file);
-    if (!kaio_status_is_ok(status)) {
-        return status;
+    struct kaio_file_place *file = find(*move_file);
+    if (file == NULL) {
+        return kaio_file_refusal((uintptr_t)*move_file);
     }
     uintptr_t bits = (uintptr_t)*move_file;
     uint32_t own_queue_count;
     uint32_t own_user_count = kaio_file_leave_own(file, &own_queue_count);
     uint32_t attached_count;
-    uintptr_t word;
+    uintptr_t word = 0;
     if (!try_end(file, bits, &attached_count, &word)) {
         if (attached_count == 0) {  // another thread was faster
             return kaio_status_make(KAIO_STALE, KAIO_SUBJECT_FILE);
@@ -366,15 +355,15 @@ void kaio_file_drop(kaio_file **move_file) {
     }
     kaio_file *handle = *move_file;
     *move_file = NULL;
-    struct kaio_file_place *file;
-    if (!kaio_status_is_ok(find(handle, &file))) {
+    struct kaio_file_place *file = find(handle);
+    if (file == NULL) {
         return;
     }
     uintptr_t bits = (uintptr_t)handle;
     uint32_t own_queue_count;
     (void)kaio_file_leave_own(file, &own_queue_count);
     uint32_t attached_count;
-    uintptr_t word;
+    uintptr_t word = 0;
     while (!try_end(file, bits, &attached_count, &word)) {
         if (attached_count == 0) {
             return;

@@ -46,8 +46,13 @@ static inline bool kaio_file_is_open(const struct kaio_file_place *file, uintptr
                (kaio_bits_life(bits) | KAIO_FILE_OPEN);
 }
 
-// kaio_file_join counts one more queue that has the file of `bits` attached.
-kaio_status kaio_file_join(uintptr_t bits, struct kaio_file_place **out_file);
+// kaio_file_join counts one more queue that has the file of `bits` attached. False: it is not open.
+bool kaio_file_join(uintptr_t bits);
+
+// kaio_file_refusal says why `bits` name no open file. Never OK.
+static inline kaio_status kaio_file_refusal(uintptr_t bits) {
+    return kaio_table_stale(&kaio_files, bits, KAIO_KIND_FILE, KAIO_SUBJECT_FILE);
+}
 
 // kaio_file_leave takes that back; the last to leave a dropped file closes it.
 void kaio_file_leave(struct kaio_file_place *file);

@@ -33,10 +33,10 @@ static uint64_t read_number(const char *path) {
     if (file == NULL) {
         return 0;
     }
-    unsigned long long number = 0;
-    int found = fscanf(file, "%llu", &number);
+    char text[32] = "";
+    bool is_read = fgets(text, sizeof text, file) != NULL;
     (void)fclose(file);
-    return found == 1 ? number : 0;
+    return is_read ? strtoull(text, NULL, 10) : 0;
 }
 
 static kaio_status setup_failed(int os_error) {
@@ -204,7 +204,9 @@ static void refuse_first(struct kaio_queue_place *queue, int os_error) {
     struct kaio_slot *slot = slot_of(queue->staged[queue->staged_first]);
     ++queue->staged_first;
     --queue->staged_count;
-    kaio_request_refuse(queue, slot, refusal_of(slot, os_error), os_error);
+    slot->refusal = (uint8_t)refusal_of(slot, os_error);
+    slot->kernel_result = -(int64_t)os_error;
+    kaio_request_finish(queue, slot);
 }
 
 // The kernel takes nothing now and may later; nothing is wrong with the request.
@@ -253,10 +255,10 @@ kaio_status kaio_queue_flush(kaio_queue *queue, kaio_flush_report *out_report) {
     if (out_report == NULL) {
         return kaio_status_make(KAIO_NULL_ARGUMENT, KAIO_SUBJECT_OUTPUT);
     }
-    struct kaio_queue_place *place = NULL;
-    kaio_status status = kaio_queue_enter(queue, &place);
-    if (!kaio_status_is_ok(status)) {
-        return status;
+    kaio_status why;
+    struct kaio_queue_place *place = kaio_queue_enter(queue, &why);
+    if (place == NULL) {
+        return why;
     }
     *out_report = flush(place);
     kaio_queue_leave(place);
@@ -416,9 +418,9 @@ kaio_status kaio_queue_wait(kaio_queue *queue, uint32_t min_count, kaio_deadline
     if (out_ready_count == NULL) {
         return kaio_status_make(KAIO_NULL_ARGUMENT, KAIO_SUBJECT_OUTPUT);
     }
-    struct kaio_queue_place *place = NULL;
-    kaio_status status = kaio_queue_enter(queue, &place);
-    if (!kaio_status_is_ok(status)) {
+    kaio_status status;
+    struct kaio_queue_place *place = kaio_queue_enter(queue, &status);
+    if (place == NULL) {
         return status;
     }
     status = wait_for(place, min_count, deadline);
@@ -456,37 +458,41 @@ static void judge(const struct kaio_slot *slot, kaio_operation operation,
     out_completion->refusal = refusal_status(slot);
 }
 
-static kaio_range range_of(const struct kaio_slot *slot) {
-    if (slot->buffer == NULL) {
-        return (kaio_range){.size_bytes = 0};
-    }
+// describe_transfer fills in what was asked for, and gives the buffer back.
+static void describe_transfer(const struct kaio_queue_place *queue, const struct kaio_slot *slot,
+                              kaio_completion *out_completion) {
     uintptr_t bytes = (uintptr_t)atomic_load_explicit(&slot->buffer->bytes, memory_order_relaxed);
-    return (kaio_range){.file_offset_bytes = (uint64_t)slot->iocb.aio_offset,
-                        .buffer_offset_bytes = (uint32_t)((uintptr_t)slot->iocb.aio_buf - bytes),
-                        .size_bytes = (uint32_t)slot->iocb.aio_nbytes};
+    out_completion->range.file_offset_bytes = (uint64_t)slot->iocb.aio_offset;
+    out_completion->range.buffer_offset_bytes = (uint32_t)((uintptr_t)slot->iocb.aio_buf - bytes);
+    out_completion->range.size_bytes = (uint32_t)slot->iocb.aio_nbytes;
+    out_completion->buffer = kaio_buffer_unpin(slot->buffer, kaio_queue_thread(queue));
 }
 
-static kaio_buffer *unpin_buffer(const struct kaio_slot *slot) {
-    return slot->buffer == NULL ? NULL : kaio_buffer_unpin(slot->buffer, kaio_thread_number());
-}
-
-// deliver turns a slot that will not change any more into a completion and frees it.
+// deliver turns a slot that will not change any more into a completion and frees it. Most are
+// whole: they need no judging.
 static void deliver(struct kaio_queue_place *queue, struct kaio_slot *slot,
                     kaio_completion *out_completion) {
     kaio_operation operation = (kaio_operation)kaio_slot_kind(kaio_slot_load(slot));
-    *out_completion = (kaio_completion){.operation = operation,
-                                        .range = range_of(slot),
-                                        .user = slot->user,
-                                        .ticket = {.bits = kaio_request_bits(queue, slot)}};
-    bool is_full = operation != KAIO_SYNC && slot->refusal == KAIO_OK && !slot->was_cancelled &&
-                   slot->kernel_result == (int64_t)slot->iocb.aio_nbytes;
-    if (KAIO_LIKELY(is_full)) {
+    out_completion->operation = operation;
+    out_completion->user = slot->user;
+    out_completion->ticket.bits = slot->iocb.aio_data;
+    bool is_whole = slot->refusal == KAIO_OK && !slot->was_cancelled &&
+                    slot->kernel_result == (int64_t)slot->iocb.aio_nbytes;
+    if (KAIO_LIKELY(is_whole && operation != KAIO_SYNC)) {
         out_completion->transfer = KAIO_TRANSFER_FULL;
+        out_completion->sync = KAIO_SYNC_PENDING;
+        out_completion->os_error = 0;
         out_completion->moved_bytes = slot->iocb.aio_nbytes;
+        out_completion->refusal = kaio_status_ok();
     } else {
         judge(slot, operation, out_completion);
     }
-    out_completion->buffer = unpin_buffer(slot);
+    if (KAIO_LIKELY(slot->buffer != NULL)) {
+        describe_transfer(queue, slot, out_completion);
+    } else {
+        out_completion->range = (kaio_range){.size_bytes = 0};
+        out_completion->buffer = NULL;
+    }
     kaio_request_free(queue, slot);
 }
 
@@ -497,30 +503,31 @@ static struct kaio_slot *pop_finished(struct kaio_queue_place *queue) {
     return slot;
 }
 
-static kaio_status take(struct kaio_queue_place *queue, kaio_completion *out_completion) {
+// take_one hands over the oldest finished request, if there is one.
+static bool take_one(struct kaio_queue_place *queue, kaio_completion *out_completion) {
     kaio_request_collect_strays(queue);
     if (queue->finished_head == KAIO_NO_SLOT) {
         reap(queue);
-    }
-    if (queue->finished_head == KAIO_NO_SLOT) {
-        return kaio_status_make(KAIO_EMPTY, KAIO_SUBJECT_QUEUE);
+        if (queue->finished_head == KAIO_NO_SLOT) {
+            return false;
+        }
     }
     deliver(queue, pop_finished(queue), out_completion);
-    return kaio_status_ok();
+    return true;
 }
 
 kaio_status kaio_queue_take(kaio_queue *queue, kaio_completion *out_completion) {
     if (KAIO_UNLIKELY(out_completion == NULL)) {
         return kaio_status_make(KAIO_NULL_ARGUMENT, KAIO_SUBJECT_OUTPUT);
     }
-    struct kaio_queue_place *place = NULL;
-    kaio_status status = kaio_queue_enter(queue, &place);
-    if (KAIO_UNLIKELY(!kaio_status_is_ok(status))) {
-        return status;
+    kaio_status why;
+    struct kaio_queue_place *place = kaio_queue_enter(queue, &why);
+    if (KAIO_UNLIKELY(place == NULL)) {
+        return why;
     }
-    status = take(place, out_completion);
+    bool is_taken = take_one(place, out_completion);
     kaio_queue_leave(place);
-    return status;
+    return is_taken ? kaio_status_ok() : kaio_status_make(KAIO_EMPTY, KAIO_SUBJECT_QUEUE);
 }
 
 void kaio_completion_drop(kaio_completion *completion) {
@@ -569,10 +576,10 @@ kaio_status kaio_queue_count(kaio_queue *queue, kaio_queue_counts *out_counts) {
     if (out_counts == NULL) {
         return kaio_status_make(KAIO_NULL_ARGUMENT, KAIO_SUBJECT_OUTPUT);
     }
-    struct kaio_queue_place *place = NULL;
-    kaio_status status = kaio_queue_enter(queue, &place);
-    if (!kaio_status_is_ok(status)) {
-        return status;
+    kaio_status why;
+    struct kaio_queue_place *place = kaio_queue_enter(queue, &why);
+    if (place == NULL) {
+        return why;
     }
     *out_counts = (kaio_queue_counts){.depth = place->depth,
                                       .free_count = place->free_count,
@@ -582,7 +589,7 @@ kaio_status kaio_queue_count(kaio_queue *queue, kaio_queue_counts *out_counts) {
                                       .finished_count = place->finished_count,
                                       .duplicate_count = place->duplicate_count};
     kaio_queue_leave(place);
-    return status;
+    return kaio_status_ok();
 }
 
 // ---- the ends ----
@@ -602,22 +609,22 @@ kaio_status kaio_queue_close(kaio_queue **move_queue) {
     if (move_queue == NULL) {
         return kaio_status_make(KAIO_NULL_ARGUMENT, KAIO_SUBJECT_QUEUE);
     }
-    struct kaio_queue_place *queue = NULL;
-    kaio_status status = kaio_queue_enter(*move_queue, &queue);
-    if (!kaio_status_is_ok(status)) {
-        return status;
+    kaio_status why;
+    struct kaio_queue_place *queue = kaio_queue_enter(*move_queue, &why);
+    if (queue == NULL) {
+        return why;
     }
     if (queue->free_count != queue->depth) {
-        status = busy(queue);
+        why = busy(queue);
         kaio_queue_leave(queue);
-        return status;
+        return why;
     }
     kaio_detach_all(queue);
     long error = kaio_kernel_destroy(queue->ctx);
     release(queue);
     *move_queue = NULL;
     kaio_buffer_collect();
-    return error < 0 ? kaio_status_os(KAIO_SUBJECT_QUEUE, (int)-error) : status;
+    return error < 0 ? kaio_status_os(KAIO_SUBJECT_QUEUE, (int)-error) : kaio_status_ok();
 }
 
 // quiesce waits until the kernel has nothing of the queue any more: first for the events, which
@@ -728,17 +735,17 @@ kaio_status kaio_queue_destroy(kaio_queue **move_queue, kaio_lost_handler *on_lo
     if (out_report == NULL) {
         return kaio_status_make(KAIO_NULL_ARGUMENT, KAIO_SUBJECT_OUTPUT);
     }
-    struct kaio_queue_place *queue = NULL;
-    kaio_status status = kaio_queue_enter(*move_queue, &queue);
-    if (!kaio_status_is_ok(status)) {
-        return status;
+    kaio_status why;
+    struct kaio_queue_place *queue = kaio_queue_enter(*move_queue, &why);
+    if (queue == NULL) {
+        return why;
     }
     struct farewell farewell = {.on_lost = on_lost, .context = context};
     destroy(queue, &farewell);
     *move_queue = NULL;
     *out_report = farewell.report;
     kaio_buffer_collect();
-    return status;
+    return kaio_status_ok();
 }
 
 static void destroy_quietly(struct kaio_queue_place *queue) {
@@ -784,16 +791,16 @@ void kaio_queue_drop(kaio_queue **move_queue) {
     }
     kaio_queue *handle = *move_queue;
     *move_queue = NULL;
-    struct kaio_queue_place *queue = NULL;
-    kaio_status status = kaio_queue_enter(handle, &queue);
-    if (kaio_status_is_ok(status)) {
+    kaio_status why;
+    struct kaio_queue_place *queue = kaio_queue_enter(handle, &why);
+    if (queue != NULL) {
         destroy_quietly(queue);
-    } else if (status.code == KAIO_WRONG_THREAD || status.code == KAIO_REENTERED) {
+    } else if (why.code == KAIO_WRONG_THREAD || why.code == KAIO_REENTERED) {
         ask_to_drop((uintptr_t)handle);
     }
 }
 
-kaio_status kaio_queue_enter_slowly(uintptr_t bits) {
+kaio_status kaio_queue_refusal(uintptr_t bits) {
     struct kaio_queue_place *queue = kaio_queue_at(kaio_bits_index(bits));
     uintptr_t word = kaio_bits_life(bits) | KAIO_QUEUE_OPEN;
     bool is_open = queue != NULL && kaio_bits_kind(bits) == KAIO_KIND_QUEUE &&

@@ -69,9 +69,9 @@ static inline struct kaio_queue_place *kaio_queue_at(uint32_t index) {
     return kaio_table_at(&kaio_queues, index, sizeof(struct kaio_queue_place));
 }
 
-// kaio_queue_enter_slowly says why the queue of `bits` cannot be entered; where its owner was asked
-// to drop it, it does.
-kaio_status kaio_queue_enter_slowly(uintptr_t bits);
+// kaio_queue_refusal says why the queue of `bits` could not be entered; where its owner was asked
+// to drop it, it does. Never OK.
+kaio_status kaio_queue_refusal(uintptr_t bits);
 
 // kaio_queue_try_begin begins a call on `queue` when the calling thread owns it and is not in one.
 static inline bool kaio_queue_try_begin(struct kaio_queue_place *queue) {
@@ -85,9 +85,10 @@ static inline bool kaio_queue_try_begin(struct kaio_queue_place *queue) {
     return true;
 }
 
-// kaio_queue_enter begins a call: only after OK is `*out_queue` the caller's to touch.
-static inline kaio_status kaio_queue_enter(const kaio_queue *handle,
-                                           struct kaio_queue_place **out_queue) {
+// kaio_queue_enter begins a call and returns the queue, the caller's to touch until it leaves, or
+// NULL with the reason in `*out_why`.
+static inline struct kaio_queue_place *kaio_queue_enter(const kaio_queue *handle,
+                                                        kaio_status *out_why) {
     kaio_process_check();
     uintptr_t bits = (uintptr_t)handle;
     struct kaio_queue_place *queue = kaio_queue_at(kaio_bits_index(bits));
@@ -95,10 +96,15 @@ static inline kaio_status kaio_queue_enter(const kaio_queue *handle,
                     atomic_load_explicit(&queue->place.word, memory_order_acquire) ==
                         (kaio_bits_life(bits) | KAIO_QUEUE_OPEN) &&
                     kaio_queue_try_begin(queue))) {
-        *out_queue = queue;
-        return kaio_status_ok();
+        return queue;
     }
-    return kaio_queue_enter_slowly(bits);
+    *out_why = kaio_queue_refusal(bits);
+    return NULL;
+}
+
+// kaio_queue_thread is the number of the calling thread, inside a call on `queue`.
+static inline uint32_t kaio_queue_thread(const struct kaio_queue_place *queue) {
+    return atomic_load_explicit(&queue->owner, memory_order_relaxed);
 }
 
 // kaio_queue_leave ends a call.

@@ -37,28 +37,109 @@ kaio_status kaio_request_start_transfer(kaio_queue *queue, const kaio_file *file
                                         const struct kaio_transfer *transfer, uint64_t user,
                                         kaio_buffer **move_buffer, kaio_ticket *out_ticket);
 
+// kaio_request_take_slot makes an idle request of `kind` in a free slot, which the caller made sure
+// of, and pins the file of `attachment`.
+static inline struct kaio_slot *kaio_request_take_slot(struct kaio_queue_place *queue,
+                                                       uint32_t kind,
+                                                       struct kaio_attachment *attachment) {
+    struct kaio_slot *slot = &queue->slots[queue->free_head];
+    queue->free_head = slot->next;
+    --queue->free_count;
+    ++queue->idle_count;
+    ++attachment->pin_count;
+    slot->attachment = (uint32_t)(attachment - queue->attachments);
+    slot->buffer = NULL;
+    slot->user = 0;
+    slot->refusal = KAIO_OK;
+    slot->was_cancelled = false;
+    slot->was_preceded = false;
+    slot->is_ordered = false;
+    uintptr_t life = kaio_bits_life(kaio_slot_load(slot));
+    atomic_store_explicit(&slot->word, kaio_slot_word(life, kind, KAIO_SLOT_IDLE),
+                          memory_order_relaxed);
+    return slot;
+}
+
+// kaio_request_make_room moves what is staged to the front of its array.
+void kaio_request_make_room(struct kaio_queue_place *queue);
+
+// kaio_request_append_staged puts a slot at the end of what the next flush sends.
+static inline void kaio_request_append_staged(struct kaio_queue_place *queue,
+                                              struct kaio_slot *slot) {
+    if (KAIO_UNLIKELY(queue->staged_end == queue->depth)) {
+        kaio_request_make_room(queue);
+    }
+    queue->staged[queue->staged_end++] = &slot->iocb;
+}
+
+// kaio_request_stage_sync stages a sync, or holds it back until the writes before it were reaped.
+void kaio_request_stage_sync(struct kaio_queue_place *queue, struct kaio_slot *slot);
+
 // kaio_request_stage sends an idle request on its way.
-void kaio_request_stage(struct kaio_queue_place *queue, struct kaio_slot *slot, uint64_t user);
+static inline void kaio_request_stage(struct kaio_queue_place *queue, struct kaio_slot *slot,
+                                      uint64_t user) {
+    uintptr_t word = kaio_slot_load(slot);
+    slot->user = user;
+    kaio_slot_enter(slot, KAIO_SLOT_STAGED);
+    --queue->idle_count;
+    ++queue->staged_count;
+    uint32_t kind = kaio_slot_kind(word);
+    if (KAIO_UNLIKELY(kind == KAIO_KIND_SYNC)) {
+        kaio_request_stage_sync(queue, slot);
+        return;
+    }
+    if (kind == KAIO_KIND_WRITE) {
+        slot->epoch = queue->sync_epoch;
+        ++queue->attachments[slot->attachment].write_count;
+    }
+    kaio_request_append_staged(queue, slot);
+}
 
-// kaio_request_finish makes a request one to be taken, and settles the syncs that waited for it.
-// Its result and its refusal are set before.
-void kaio_request_finish(struct kaio_queue_place *queue, struct kaio_slot *slot);
+// kaio_request_settle_syncs tells the held syncs that were pushed after `write` how it ended.
+void kaio_request_settle_syncs(struct kaio_queue_place *queue, const struct kaio_slot *write);
 
-// kaio_request_free unpins the file and frees the slot. The buffer was unpinned or leaked before.
-void kaio_request_free(struct kaio_queue_place *queue, struct kaio_slot *slot);
+static inline void kaio_request_append_finished(struct kaio_queue_place *queue,
+                                                struct kaio_slot *slot) {
+    uint32_t index = (uint32_t)(slot - queue->slots);
+    slot->next = KAIO_NO_SLOT;
+    if (queue->finished_head == KAIO_NO_SLOT) {
+        queue->finished_head = index;
+    } else {
+        queue->slots[queue->finished_tail].next = index;
+    }
+    queue->finished_tail = index;
+    kaio_slot_enter(slot, KAIO_SLOT_FINISHED);
+    ++queue->finished_count;
+}
 
-// kaio_request_take_slot gives an idle slot of `kind`; the caller made sure that one is free.
-struct kaio_slot *kaio_request_take_slot(struct kaio_queue_place *queue, uint32_t kind,
-                                         uint32_t attachment);
+// kaio_request_finish makes a request that was staged or in flight one to be taken, and settles the
+// syncs that waited for it. Its result and its refusal are set before.
+static inline void kaio_request_finish(struct kaio_queue_place *queue, struct kaio_slot *slot) {
+    bool is_write = kaio_slot_kind(kaio_slot_load(slot)) == KAIO_KIND_WRITE;
+    kaio_request_append_finished(queue, slot);
+    if (is_write) {
+        --queue->attachments[slot->attachment].write_count;
+        if (KAIO_UNLIKELY(queue->held_head != KAIO_NO_SLOT)) {
+            kaio_request_settle_syncs(queue, slot);
+        }
+    }
+}
 
-// kaio_request_refuse finishes a request that the kernel never had.
-void kaio_request_refuse(struct kaio_queue_place *queue, struct kaio_slot *slot, kaio_code code,
-                         int os_error);
+// kaio_request_free unpins the file and frees the slot. The buffer was unpinned before.
+static inline void kaio_request_free(struct kaio_queue_place *queue, struct kaio_slot *slot) {
+    kaio_attachment_unpin(queue, slot->attachment);
+    uintptr_t life = kaio_bits_life(kaio_slot_load(slot)) + KAIO_LIFE_ONE;
+    atomic_store_explicit(&slot->word, kaio_slot_word(life, 0, KAIO_SLOT_FREE),
+                          memory_order_relaxed);
+    slot->next = queue->free_head;
+    queue->free_head = (uint32_t)(slot - queue->slots);
+    ++queue->free_count;
+}
 
 // kaio_request_collect_strays finishes requests that were pushed or dropped where they must not be.
 void kaio_request_collect_strays(struct kaio_queue_place *queue);
 
-// kaio_request_is_full tells why there is no free slot.
+// kaio_request_full is the answer when there is no free slot.
 kaio_status kaio_request_full(const struct kaio_queue_place *queue);
 
 // The bodies of kaio_read_push_ and its kin; `kind` is what the handle's type promises.

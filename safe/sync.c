@@ -2,59 +2,63 @@
 
 #include "request.h"
 
-// prepare makes an idle sync in the queue that was entered.
-static kaio_status prepare(struct kaio_queue_place *queue, const kaio_file *file,
-                           kaio_sync_kind kind, struct kaio_slot **out_slot) {
+// prepare makes an idle sync in the queue that was entered, or answers NULL with the reason.
+static struct kaio_slot *prepare(struct kaio_queue_place *queue, const kaio_file *file,
+                                 kaio_sync_kind kind, kaio_status *out_why) {
     if (queue->free_count == 0) {
-        return kaio_request_full(queue);
+        *out_why = kaio_request_full(queue);
+        return NULL;
     }
-    uint32_t attachment = 0;
-    struct kaio_file_place *place = NULL;
-    kaio_status status = kaio_attachment_find(queue, file, &attachment, &place);
-    if (!kaio_status_is_ok(status)) {
-        return status;
+    struct kaio_file_place *place;
+    struct kaio_attachment *attachment = kaio_attachment_find(queue, file, &place, out_why);
+    if (attachment == NULL) {
+        return NULL;
     }
     struct kaio_slot *slot = kaio_request_take_slot(queue, KAIO_KIND_SYNC, attachment);
     bool is_all = kind == KAIO_SYNC_ALL || kind == KAIO_SYNC_ALL_UNORDERED;
     slot->is_ordered = kind == KAIO_SYNC_DATA || kind == KAIO_SYNC_ALL;
     slot->iocb = is_all ? kaio_raw_prep_fsync(place->fd) : kaio_raw_prep_fdsync(place->fd);
     kaio_raw_set_data(&slot->iocb, kaio_request_bits(queue, slot));
-    *out_slot = slot;
-    return status;
+    return slot;
 }
 
-// begin checks the arguments and enters the queue; on OK the caller leaves it.
-static kaio_status begin(kaio_queue *queue, const kaio_file *file, kaio_sync_kind kind,
-                         const void *output, struct kaio_queue_place **out_queue,
-                         struct kaio_slot **out_slot) {
+// begin checks the arguments, enters the queue and makes an idle sync. With a slot the caller
+// leaves the queue; NULL: it was not entered, or was left, and the reason is in `*out_why`.
+static struct kaio_slot *begin(kaio_queue *handle, const kaio_file *file, kaio_sync_kind kind,
+                               const void *output, struct kaio_queue_place **out_queue,
+                               kaio_status *out_why) {
     if (output == NULL) {
-        return kaio_status_make(KAIO_NULL_ARGUMENT, KAIO_SUBJECT_OUTPUT);
+        *out_why = kaio_status_make(KAIO_NULL_ARGUMENT, KAIO_SUBJECT_OUTPUT);
+        return NULL;
     }
     if ((uint32_t)kind > KAIO_SYNC_ALL_UNORDERED) {
-        return kaio_status_pair(KAIO_RANGE, KAIO_SUBJECT_KIND, (uint32_t)kind,
-                                KAIO_SYNC_ALL_UNORDERED);
+        *out_why = kaio_status_pair(KAIO_RANGE, KAIO_SUBJECT_KIND, (uint32_t)kind,
+                                    KAIO_SYNC_ALL_UNORDERED);
+        return NULL;
     }
-    kaio_status status = kaio_queue_enter(queue, out_queue);
-    if (!kaio_status_is_ok(status)) {
-        return status;
+    struct kaio_queue_place *queue = kaio_queue_enter(handle, out_why);
+    if (queue == NULL) {
+        return NULL;
     }
-    status = prepare(*out_queue, file, kind, out_slot);
-    if (!kaio_status_is_ok(status)) {
-        kaio_queue_leave(*out_queue);
+    struct kaio_slot *slot = prepare(queue, file, kind, out_why);
+    if (slot == NULL) {
+        kaio_queue_leave(queue);
     }
-    return status;
+    *out_queue = queue;
+    return slot;
 }
 
 kaio_status kaio_sync_new(kaio_queue *queue, kaio_file *file, kaio_sync_kind kind,
                           kaio_sync **out_sync) {
-    struct kaio_queue_place *place = NULL;
-    struct kaio_slot *slot;
-    kaio_status status = begin(queue, file, kind, out_sync, &place, &slot);
-    if (kaio_status_is_ok(status)) {
-        *out_sync = (kaio_sync *)kaio_request_bits(place, slot);
-        kaio_queue_leave(place);
+    struct kaio_queue_place *place;
+    kaio_status why;
+    struct kaio_slot *slot = begin(queue, file, kind, out_sync, &place, &why);
+    if (slot == NULL) {
+        return why;
     }
-    return status;
+    *out_sync = (kaio_sync *)(uintptr_t)slot->iocb.aio_data;
+    kaio_queue_leave(place);
+    return kaio_status_ok();
 }
 
 kaio_ticket kaio_sync_push_(kaio_sync *sync, uint64_t user) {
@@ -84,13 +88,14 @@ void kaio_sync_drop(kaio_sync **move_sync) {
 
 kaio_status kaio_sync_start(kaio_queue *queue, kaio_file *file, kaio_sync_kind kind, uint64_t user,
                             kaio_ticket *out_ticket) {
-    struct kaio_queue_place *place = NULL;
-    struct kaio_slot *slot;
-    kaio_status status = begin(queue, file, kind, out_ticket, &place, &slot);
-    if (kaio_status_is_ok(status)) {
-        out_ticket->bits = kaio_request_bits(place, slot);
-        kaio_request_stage(place, slot, user);
-        kaio_queue_leave(place);
+    struct kaio_queue_place *place;
+    kaio_status why;
+    struct kaio_slot *slot = begin(queue, file, kind, out_ticket, &place, &why);
+    if (slot == NULL) {
+        return why;
     }
-    return status;
+    out_ticket->bits = slot->iocb.aio_data;
+    kaio_request_stage(place, slot, user);
+    kaio_queue_leave(place);
+    return kaio_status_ok();
 }

@@ -2,6 +2,7 @@
 
 #include "table.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <sys/mman.h>
 
@@ -46,6 +47,7 @@ static struct kaio_place *extend(struct kaio_table *table) {
         atomic_store_explicit(chunk, bytes, memory_order_release);
     }
     struct kaio_place *place = kaio_table_at(table, index, table->place_bytes);
+    assert(place != NULL);
     place->index = index;
     atomic_store_explicit(&place->word, KAIO_LIFE_ONE | KAIO_STATE_FREE, memory_order_relaxed);
     table->made_count = index + 1;
@@ -58,6 +60,7 @@ void *kaio_table_take(struct kaio_table *table) {
     struct kaio_place *place;
     if (table->free_head != 0) {
         place = kaio_table_at(table, table->free_head, table->place_bytes);
+        assert(place != NULL);
         table->free_head = place->next;
     } else {
         place = extend(table);
