@@ -95,12 +95,16 @@ struct kaio_attachment *kaio_attachment_search(struct kaio_queue_place *queue, u
     return attach(queue, bits);
 }
 
+void kaio_attachment_let_go(struct kaio_queue_place *queue, struct kaio_attachment *attachment) {
+    let_go(queue, (uint32_t)(attachment - queue->attachments));
+}
+
 static bool is_dropped(const struct kaio_attachment *attachment) {
     const struct kaio_file_place *file = kaio_file_at(kaio_bits_index(attachment->bits));
     return !kaio_file_is_open(file, attachment->bits);
 }
 
-void kaio_detach_dropped(struct kaio_queue_place *queue) {
+void kaio_attachment_sweep(struct kaio_queue_place *queue) {
     uint32_t count = atomic_load_explicit(&kaio_file_deferred_count, memory_order_acquire);
     bool is_done = true;
     for (uint32_t index = 0; index < queue->attachment_capacity; ++index) {

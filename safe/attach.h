@@ -45,16 +45,24 @@ static inline struct kaio_attachment *kaio_attachment_find(struct kaio_queue_pla
     return found;
 }
 
-// kaio_detach_dropped lets go of files that were dropped elsewhere and are not pinned here.
-void kaio_detach_dropped(struct kaio_queue_place *queue);
+// kaio_attachment_sweep lets go of files that were dropped and are not pinned here.
+void kaio_attachment_sweep(struct kaio_queue_place *queue);
+
+// kaio_detach_dropped sweeps when files were dropped somewhere since the last time.
+static inline void kaio_detach_dropped(struct kaio_queue_place *queue) {
+    if (KAIO_UNLIKELY(queue->seen_deferred_count !=
+                      atomic_load_explicit(&kaio_file_deferred_count, memory_order_relaxed))) {
+        kaio_attachment_sweep(queue);
+    }
+}
 
 static inline void kaio_attachment_unpin(struct kaio_queue_place *queue, uint32_t index) {
     --queue->attachments[index].pin_count;
-    if (KAIO_UNLIKELY(queue->seen_deferred_count !=
-                      atomic_load_explicit(&kaio_file_deferred_count, memory_order_relaxed))) {
-        kaio_detach_dropped(queue);
-    }
+    kaio_detach_dropped(queue);
 }
+
+// kaio_attachment_let_go ends an entry, which nothing pins.
+void kaio_attachment_let_go(struct kaio_queue_place *queue, struct kaio_attachment *attachment);
 
 // kaio_detach_all lets go of every file; none is pinned.
 void kaio_detach_all(struct kaio_queue_place *queue);

@@ -61,35 +61,32 @@ static void unbind_all(uint32_t thread) {
     has_bound = false;
 }
 
-static bool try_bind(struct kaio_buffer_place *buffer, uintptr_t word, uint32_t thread) {
+bool kaio_buffer_bind(struct kaio_buffer_place *buffer, const kaio_buffer *handle, uint32_t thread,
+                      uint32_t state) {
     if (thread == KAIO_NO_THREAD) {
         return false;
     }
     kaio_thread_at_exit(unbind_all);
     has_bound = true;
-    uintptr_t bound = kaio_buffer_word(kaio_bits_life(word), thread, KAIO_BUFFER_HELD);
-    return atomic_compare_exchange_strong_explicit(&buffer->place.word, &word, bound,
+    uintptr_t life = kaio_bits_life((uintptr_t)handle);
+    uintptr_t unbound = kaio_buffer_word(life, 0, KAIO_BUFFER_HELD);
+    return atomic_compare_exchange_strong_explicit(&buffer->place.word, &unbound,
+                                                   kaio_buffer_word(life, thread, state),
                                                    memory_order_acq_rel, memory_order_acquire);
 }
 
-// why_not_bound says why kaio_buffer_bind found nothing.
-static kaio_status why_not_bound(uintptr_t bits, const struct kaio_buffer_place *buffer,
-                                 uintptr_t word) {
-    if (buffer == NULL) {
-        return kaio_table_stale(&kaio_buffers, bits, KAIO_KIND_BUFFER, KAIO_SUBJECT_BUFFER);
-    }
-    kaio_code code = kaio_word_state(word) == KAIO_BUFFER_PINNED ? KAIO_BUSY : KAIO_WRONG_THREAD;
-    return kaio_status_make(code, KAIO_SUBJECT_BUFFER);
-}
-
-struct kaio_buffer_place *kaio_buffer_bind(uintptr_t bits, uint32_t thread, kaio_status *out_why) {
+struct kaio_buffer_place *kaio_buffer_look(uintptr_t bits, uint32_t thread, kaio_status *out_why) {
     uintptr_t word = 0;
     struct kaio_buffer_place *buffer = living(bits, &word);
-    if (buffer != NULL && kaio_word_state(word) == KAIO_BUFFER_HELD && word_thread(word) == 0 &&
-        try_bind(buffer, word, thread)) {
+    if (buffer == NULL) {
+        *out_why = kaio_table_stale(&kaio_buffers, bits, KAIO_KIND_BUFFER, KAIO_SUBJECT_BUFFER);
+        return NULL;
+    }
+    bool is_held = kaio_word_state(word) == KAIO_BUFFER_HELD;
+    if (is_held && (word_thread(word) == 0 || word_thread(word) == thread)) {
         return buffer;
     }
-    *out_why = why_not_bound(bits, buffer, word);
+    *out_why = kaio_status_make(is_held ? KAIO_WRONG_THREAD : KAIO_BUSY, KAIO_SUBJECT_BUFFER);
     return NULL;
 }
 
@@ -137,7 +134,7 @@ static void drop(uintptr_t bits) {
         if (self == KAIO_NO_THREAD) {
             return;
         }
-        (void)try_bind(buffer, word, self);
+        (void)kaio_buffer_bind(buffer, (const kaio_buffer *)bits, self, KAIO_BUFFER_HELD);
     }
 }
 
@@ -235,13 +232,17 @@ size_t kaio_buffer_size(const kaio_buffer *buffer) {
 kaio_status kaio_buffer_detach(kaio_buffer *buffer) {
     kaio_process_check();
     kaio_status why;
-    struct kaio_buffer_place *found = kaio_buffer_find(buffer, kaio_thread_number(), &why);
+    uint32_t self = kaio_thread_number();
+    struct kaio_buffer_place *found = kaio_buffer_find(buffer, self, &why);
     if (found == NULL) {
         return why;
     }
     uintptr_t life = kaio_bits_life((uintptr_t)buffer);
-    atomic_store_explicit(&found->place.word, kaio_buffer_word(life, 0, KAIO_BUFFER_HELD),
-                          memory_order_release);
+    if (atomic_load_explicit(&found->place.word, memory_order_relaxed) ==
+        kaio_buffer_word(life, self, KAIO_BUFFER_HELD)) {
+        atomic_store_explicit(&found->place.word, kaio_buffer_word(life, 0, KAIO_BUFFER_HELD),
+                              memory_order_release);
+    }
     return kaio_status_ok();
 }
 

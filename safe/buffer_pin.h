@@ -29,11 +29,11 @@ static inline uintptr_t kaio_buffer_word(uintptr_t life, uint32_t thread, uint32
     return life | ((uintptr_t)thread << KAIO_KIND_BITS) | state;
 }
 
-// kaio_buffer_bind is the slow half of kaio_buffer_find: it binds an unbound buffer.
-struct kaio_buffer_place *kaio_buffer_bind(uintptr_t bits, uint32_t thread, kaio_status *out_why);
+// kaio_buffer_look is the slow half of kaio_buffer_find.
+struct kaio_buffer_place *kaio_buffer_look(uintptr_t bits, uint32_t thread, kaio_status *out_why);
 
-// kaio_buffer_find returns the place of a held buffer, which is bound to `thread` from now on, or
-// NULL with the reason in `*out_why`.
+// kaio_buffer_find returns the place of a held buffer that `thread` may pin, or NULL with the
+// reason in `*out_why`. Nothing changes.
 static inline struct kaio_buffer_place *kaio_buffer_find(const kaio_buffer *buffer, uint32_t thread,
                                                          kaio_status *out_why) {
     uintptr_t bits = (uintptr_t)buffer;
@@ -44,15 +44,26 @@ static inline struct kaio_buffer_place *kaio_buffer_find(const kaio_buffer *buff
                     atomic_load_explicit(&found->place.word, memory_order_acquire) == want)) {
         return found;
     }
-    return kaio_buffer_bind(bits, thread, out_why);
+    return kaio_buffer_look(bits, thread, out_why);
 }
 
-// kaio_buffer_pin gives `buffer`, just found for `thread`, to a request.
-static inline void kaio_buffer_pin(struct kaio_buffer_place *buffer, uint32_t thread) {
-    uintptr_t word = atomic_load_explicit(&buffer->place.word, memory_order_relaxed);
-    atomic_store_explicit(&buffer->place.word,
-                          kaio_buffer_word(kaio_bits_life(word), thread, KAIO_BUFFER_PINNED),
+// kaio_buffer_bind binds the unbound buffer of `handle` to `thread` and enters `state`. False: it
+// is not unbound and held any more.
+bool kaio_buffer_bind(struct kaio_buffer_place *buffer, const kaio_buffer *handle, uint32_t thread,
+                      uint32_t state);
+
+// kaio_buffer_pin gives `buffer`, just found by `handle` for `thread`, to a request. False: another
+// thread was faster.
+static inline bool kaio_buffer_pin(struct kaio_buffer_place *buffer, const kaio_buffer *handle,
+                                   uint32_t thread) {
+    uintptr_t life = kaio_bits_life((uintptr_t)handle);
+    if (KAIO_UNLIKELY(atomic_load_explicit(&buffer->place.word, memory_order_relaxed) !=
+                      kaio_buffer_word(life, thread, KAIO_BUFFER_HELD))) {
+        return kaio_buffer_bind(buffer, handle, thread, KAIO_BUFFER_PINNED);
+    }
+    atomic_store_explicit(&buffer->place.word, kaio_buffer_word(life, thread, KAIO_BUFFER_PINNED),
                           memory_order_relaxed);
+    return true;
 }
 
 // kaio_buffer_unpin ends that, binds the buffer to `thread`, and returns its handle.

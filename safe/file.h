@@ -77,8 +77,9 @@ KAIO_MUST_USE kaio_status kaio_file_detach(kaio_file *file, kaio_queue *queue);
 //            errno: the descriptor is gone all the same.
 KAIO_MUST_USE kaio_status kaio_file_close(kaio_file **move_file);
 
-// kaio_file_drop gives `*move_file` up and sets it to NULL; the descriptor is closed now, or when
-// the last request that uses it was taken. close(2)'s result is lost: kaio_file_close tells it.
+// kaio_file_drop gives `*move_file` up and sets it to NULL. The descriptor is closed now, or when
+// the last request that uses it was taken and each queue of another thread that it is attached to
+// was flushed or ended. close(2)'s result is lost: kaio_file_close tells it.
 void kaio_file_drop(kaio_file **move_file);
 
 KAIO_END_DECLS

@@ -104,14 +104,16 @@ static bool allocate(struct kaio_queue_place *queue, uint32_t depth) {
     return true;
 }
 
-// release returns the memory and the place of a queue whose slots are all free.
+// release returns the memory and the place of a queue whose slots are all free. The life ends
+// first: from then on nobody else can ask for a drop, or take the queue over.
 static void release(struct kaio_queue_place *queue) {
+    uintptr_t word = atomic_load_explicit(&queue->place.word, memory_order_relaxed);
+    atomic_store(&queue->place.word, (kaio_bits_life(word) + KAIO_LIFE_ONE) | KAIO_STATE_FREE);
     kaio_slots_give_back(queue->slots, queue->first_slot, queue->depth);
     free_memory(queue);
     atomic_store_explicit(&queue->owner, 0, memory_order_relaxed);
     kaio_queue_leave(queue);
-    kaio_table_give_back(&kaio_queues, &queue->place,
-                         atomic_load_explicit(&queue->place.word, memory_order_relaxed));
+    kaio_table_give_back(&kaio_queues, &queue->place, word);
 }
 
 static void end_with_thread(uint32_t thread);
@@ -238,6 +240,7 @@ static kaio_flush_report flush(struct kaio_queue_place *queue) {
         queue->staged_first = queue->staged_end = 0;
     }
     report.staged_count = queue->staged_count;
+    kaio_detach_dropped(queue);
     return report;
 }
 
@@ -718,11 +721,9 @@ static void destroy(struct kaio_queue_place *queue, struct farewell *farewell) {
         release(queue);
     } else {
         // Its files stay pinned, its slots taken, and its place is never used again.
-        atomic_store_explicit(&queue->owner, 0, memory_order_relaxed);
         uintptr_t word = atomic_load_explicit(&queue->place.word, memory_order_relaxed);
-        atomic_store_explicit(&queue->place.word,
-                              (kaio_bits_life(word) + KAIO_LIFE_ONE) | KAIO_STATE_FREE,
-                              memory_order_release);
+        atomic_store(&queue->place.word, (kaio_bits_life(word) + KAIO_LIFE_ONE) | KAIO_STATE_FREE);
+        atomic_store(&queue->owner, 0);
         free_memory(queue);
     }
 }
@@ -798,6 +799,7 @@ void kaio_queue_drop(kaio_queue **move_queue) {
     } else if (why.code == KAIO_WRONG_THREAD || why.code == KAIO_REENTERED) {
         ask_to_drop((uintptr_t)handle);
     }
+    kaio_buffer_collect();
 }
 
 kaio_status kaio_queue_refusal(uintptr_t bits) {

@@ -40,9 +40,12 @@ kaio_ticket kaio_read_push_(kaio_read *read, uint64_t user);
 // that status, and the queue's owner takes it with its buffer (its word is 0 then); a stale one
 // answers ticket 0.
 static inline kaio_ticket kaio_read_push(kaio_read **move_read, uint64_t user) {
-    kaio_read *read = *move_read;
-    KAIO_CHECK_NOT_MOVED(read);
-    *move_read = KAIO_NULL;
+    kaio_read *read = KAIO_NULL;
+    if (move_read != KAIO_NULL) {
+        read = *move_read;
+        KAIO_CHECK_NOT_MOVED(read);
+        *move_read = KAIO_NULL;
+    }
     return kaio_read_push_(read, user);
 }
 

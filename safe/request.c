@@ -92,6 +92,15 @@ static void fill_iocb(struct kaio_slot *slot, const struct kaio_transfer *transf
     kaio_raw_set_data(&slot->iocb, data);
 }
 
+// undo_attach lets go of a file that was attached for a request that did not come about.
+static struct kaio_slot *undo_attach(struct kaio_queue_place *queue,
+                                     struct kaio_attachment *attachment, uint32_t attached_before) {
+    if (queue->attachment_count > attached_before) {
+        kaio_attachment_let_go(queue, attachment);
+    }
+    return NULL;
+}
+
 // prepare checks, then takes a slot, the buffer and a pin of the file: an idle request, or NULL
 // with the reason.
 static struct kaio_slot *prepare(struct kaio_queue_place *queue, const kaio_file *file,
@@ -116,6 +125,7 @@ static struct kaio_slot *prepare(struct kaio_queue_place *queue, const kaio_file
         return NULL;
     }
     struct kaio_file_place *place;
+    uint32_t attached_before = queue->attachment_count;
     struct kaio_attachment *attachment = kaio_attachment_find(queue, file, &place, out_why);
     if (KAIO_UNLIKELY(attachment == NULL)) {
         return NULL;
@@ -124,10 +134,13 @@ static struct kaio_slot *prepare(struct kaio_queue_place *queue, const kaio_file
     uintptr_t address = (uintptr_t)bytes + transfer->range.buffer_offset_bytes;
     if (KAIO_UNLIKELY(!may_transfer(place, transfer, address))) {
         *out_why = why_no_transfer(place, transfer, address);
-        return NULL;
+        return undo_attach(queue, attachment, attached_before);
+    }
+    if (KAIO_UNLIKELY(!kaio_buffer_pin(buffer, *move_buffer, thread))) {
+        *out_why = kaio_status_make(KAIO_WRONG_THREAD, KAIO_SUBJECT_BUFFER);
+        return undo_attach(queue, attachment, attached_before);
     }
     struct kaio_slot *slot = kaio_request_take_slot(queue, transfer->kind, attachment);
-    kaio_buffer_pin(buffer, thread);
     slot->buffer = buffer;
     fill_iocb(slot, transfer, place, bytes, kaio_request_bits(queue, slot));
     *move_buffer = NULL;

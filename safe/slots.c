@@ -110,6 +110,10 @@ struct kaio_slot *kaio_slots_take(uint32_t count, uint32_t queue, uint32_t *out_
     }
     struct kaio_slot *slots = kaio_slot_at(index);
     for (uint32_t i = 0; i < count; ++i) {
+        if (kaio_slot_load(&slots[i]) == 0) {  // fresh memory: a life of 0 would make small handles
+            atomic_store_explicit(&slots[i].word, KAIO_LIFE_ONE | KAIO_SLOT_FREE,
+                                  memory_order_relaxed);
+        }
         atomic_store_explicit(&slots[i].queue, queue, memory_order_release);
     }
     *out_first_index = index;

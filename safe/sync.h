@@ -38,9 +38,12 @@ kaio_ticket kaio_sync_push_(kaio_sync *sync, uint64_t user);
 
 // kaio_sync_push stages `*move_sync`, which becomes NULL. Always consumes, as kaio_write_push does.
 static inline kaio_ticket kaio_sync_push(kaio_sync **move_sync, uint64_t user) {
-    kaio_sync *sync = *move_sync;
-    KAIO_CHECK_NOT_MOVED(sync);
-    *move_sync = KAIO_NULL;
+    kaio_sync *sync = KAIO_NULL;
+    if (move_sync != KAIO_NULL) {
+        sync = *move_sync;
+        KAIO_CHECK_NOT_MOVED(sync);
+        *move_sync = KAIO_NULL;
+    }
     return kaio_sync_push_(sync, user);
 }
 

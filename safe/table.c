@@ -4,14 +4,14 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <sched.h>
 #include <sys/mman.h>
 
 static pthread_mutex_t process_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct kaio_table *all_tables;
 
-static const uint32_t not_begun = 0;
-_Atomic(const uint32_t *) kaio_process_word = &not_begun;
-static uint32_t *process_page;  // the word of this process: wiped in a child by the kernel
+static uint32_t not_begun;  // stays 0
+_Atomic(uint32_t *) kaio_process_word = &not_begun;
 
 static void *map_zeroed(size_t size_bytes) {
     int saved_errno = errno;
@@ -22,13 +22,15 @@ static void *map_zeroed(size_t size_bytes) {
 }
 
 static void learn_of(struct kaio_table *table) {
-    if (table->is_known) {
+    if (atomic_load_explicit(&table->is_known, memory_order_acquire)) {
         return;
     }
     (void)pthread_mutex_lock(&process_lock);
-    table->is_known = true;
-    table->next_table = all_tables;
-    all_tables = table;
+    if (!atomic_load_explicit(&table->is_known, memory_order_relaxed)) {
+        table->next_table = all_tables;
+        all_tables = table;
+        atomic_store_explicit(&table->is_known, true, memory_order_release);
+    }
     (void)pthread_mutex_unlock(&process_lock);
 }
 
@@ -103,7 +105,7 @@ kaio_status kaio_table_stale(struct kaio_table *table, uintptr_t bits, uint32_t 
     return kaio_status_make(KAIO_STALE, subject);
 }
 
-// disown marks every living place of `table` as the parent's. Only one thread is left in a child.
+// disown marks every living place of `table` as the parent's, in a child, before anything else.
 static void disown(struct kaio_table *table) {
     table->lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
     table->kind_lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
@@ -118,38 +120,50 @@ static void disown(struct kaio_table *table) {
 }
 
 static void forget_in_child(void) {
-    *process_page = 0;
+    __atomic_store_n(atomic_load(&kaio_process_word), 0, __ATOMIC_RELAXED);
 }
 
-// begin_first makes the word that the kernel wipes in a child: even after clone(2) by hand.
+// begin_first makes the word, which the kernel wipes in a child, also after clone(2) by hand.
 static void begin_first(void) {
     static uint32_t without_page;
     int saved_errno = errno;
-    process_page = map_zeroed(1);
-    bool is_wiped = process_page != NULL && madvise(process_page, 1, MADV_WIPEONFORK) == 0;
-    if (process_page == NULL) {
-        process_page = &without_page;
-    }
+    uint32_t *word = map_zeroed(sizeof *word);
+    bool is_wiped = word != NULL && madvise(word, sizeof *word, MADV_WIPEONFORK) == 0;
     if (!is_wiped) {
         (void)pthread_atfork(NULL, NULL, forget_in_child);
     }
     errno = saved_errno;
-    *process_page = 1;
-    atomic_store_explicit(&kaio_process_word, process_page, memory_order_release);
+    word = word == NULL ? &without_page : word;
+    __atomic_store_n(word, KAIO_PROCESS_BEGUN, __ATOMIC_RELAXED);
+    atomic_store_explicit(&kaio_process_word, word, memory_order_release);
 }
 
-void kaio_process_begin(void) {
-    if (atomic_load_explicit(&kaio_process_word, memory_order_acquire) == &not_begun) {
-        (void)pthread_mutex_lock(&process_lock);
-        if (atomic_load_explicit(&kaio_process_word, memory_order_relaxed) == &not_begun) {
-            begin_first();
+// begin_in_child disowns what the parent had: one thread does it, and the others wait.
+static void begin_in_child(uint32_t *word) {
+    uint32_t expected = 0;
+    if (!__atomic_compare_exchange_n(word, &expected, KAIO_PROCESS_BEGINNING, false,
+                                     __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE)) {
+        while (__atomic_load_n(word, __ATOMIC_ACQUIRE) == KAIO_PROCESS_BEGINNING) {
+            (void)sched_yield();
         }
-        (void)pthread_mutex_unlock(&process_lock);
         return;
     }
     process_lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
     for (struct kaio_table *table = all_tables; table != NULL; table = table->next_table) {
         disown(table);
     }
-    *process_page = 1;
+    __atomic_store_n(word, KAIO_PROCESS_BEGUN, __ATOMIC_RELEASE);
+}
+
+void kaio_process_begin(void) {
+    uint32_t *word = atomic_load_explicit(&kaio_process_word, memory_order_acquire);
+    if (word != &not_begun) {
+        begin_in_child(word);
+        return;
+    }
+    (void)pthread_mutex_lock(&process_lock);
+    if (atomic_load_explicit(&kaio_process_word, memory_order_relaxed) == &not_begun) {
+        begin_first();
+    }
+    (void)pthread_mutex_unlock(&process_lock);
 }

@@ -80,7 +80,7 @@ struct kaio_table {
     uint32_t free_head;
     pthread_mutex_t lock;       // of the list of free places
     pthread_mutex_t kind_lock;  // for the kind's own use; new in a child, as the other
-    bool is_known;              // to the list of all tables
+    _Atomic bool is_known;      // to the list of all tables
     struct kaio_table *next_table;
     _Atomic(char *) chunks[KAIO_CHUNK_COUNT];
 };
@@ -116,14 +116,16 @@ uint32_t kaio_table_end(struct kaio_table *table);
 kaio_status kaio_table_stale(struct kaio_table *table, uintptr_t bits, uint32_t kind,
                              kaio_subject subject);
 
-// A word of 0 is a process that has not looked yet: at its start, and after a fork.
-extern _Atomic(const uint32_t *) kaio_process_word;
+// The process's word: 0 before the first look, which is at its start and after a fork; then
+// BEGINNING while one thread looks, then BEGUN.
+enum { KAIO_PROCESS_BEGINNING = 1, KAIO_PROCESS_BEGUN = 2 };
+extern _Atomic(uint32_t *) kaio_process_word;
 void kaio_process_begin(void);
 
 // kaio_process_check makes every object of a parent process answer FORKED, once in each child.
 static inline void kaio_process_check(void) {
     const uint32_t *word = atomic_load_explicit(&kaio_process_word, memory_order_acquire);
-    if (KAIO_UNLIKELY(*(const volatile uint32_t *)word == 0)) {
+    if (KAIO_UNLIKELY(__atomic_load_n(word, __ATOMIC_ACQUIRE) != KAIO_PROCESS_BEGUN)) {
         kaio_process_begin();
     }
 }

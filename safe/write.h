@@ -40,9 +40,12 @@ kaio_ticket kaio_write_push_(kaio_write *write, uint64_t user);
 // that status, and the queue's owner takes it with its buffer (its word is 0 then); a stale one
 // answers ticket 0.
 static inline kaio_ticket kaio_write_push(kaio_write **move_write, uint64_t user) {
-    kaio_write *write = *move_write;
-    KAIO_CHECK_NOT_MOVED(write);
-    *move_write = KAIO_NULL;
+    kaio_write *write = KAIO_NULL;
+    if (move_write != KAIO_NULL) {
+        write = *move_write;
+        KAIO_CHECK_NOT_MOVED(write);
+        *move_write = KAIO_NULL;
+    }
     return kaio_write_push_(write, user);
 }
 
