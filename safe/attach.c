@@ -43,7 +43,7 @@ static void let_go(struct kaio_queue_place *queue, uint32_t index) {
     struct kaio_attachment *attachment = &queue->attachments[index];
     assert(is_live(attachment) && attachment->pin_count == 0);
     struct kaio_file_place *file = kaio_file_at(kaio_bits_index(attachment->bits));
-    attachment->bits = KAIO_ATTACHMENT_LEFT;
+    *attachment = (struct kaio_attachment){.bits = KAIO_ATTACHMENT_LEFT};
     --queue->attachment_count;
     // Marks of former use are needed only where a search must go on behind them.
     if (queue->attachments[after(queue, index)].bits == KAIO_ATTACHMENT_UNUSED) {
@@ -105,21 +105,17 @@ static bool is_dropped(const struct kaio_attachment *attachment) {
 }
 
 void kaio_attachment_sweep(struct kaio_queue_place *queue) {
-    uint32_t count = atomic_load_explicit(&kaio_file_deferred_count, memory_order_acquire);
-    bool is_done = true;
+    queue->seen_deferred_count =
+        atomic_load_explicit(&kaio_file_deferred_count, memory_order_acquire);
     for (uint32_t index = 0; index < queue->attachment_capacity; ++index) {
         struct kaio_attachment *attachment = &queue->attachments[index];
         if (!is_live(attachment) || !is_dropped(attachment)) {
             continue;
         }
+        attachment->is_dropped = 1;
         if (attachment->pin_count == 0) {
             let_go(queue, index);
-        } else {
-            is_done = false;
         }
-    }
-    if (is_done) {
-        queue->seen_deferred_count = count;
     }
 }
 
@@ -138,28 +134,37 @@ static bool find_place(const struct kaio_queue_place *queue, const struct kaio_f
     return look(queue, kaio_bits_make(life, file->place.index, KAIO_KIND_FILE), out_index);
 }
 
+// leave_in lets `queue`, which the calling thread is in, let go of `file` when it does not use it.
+// Returns how many requests do.
+static uint32_t leave_in(struct kaio_queue_place *queue, const struct kaio_file_place *file) {
+    uint32_t index;
+    if (!find_place(queue, file, &index)) {
+        return 0;
+    }
+    uint32_t pin_count = queue->attachments[index].pin_count;
+    if (pin_count == 0) {
+        let_go(queue, index);
+    }
+    return pin_count;
+}
+
 uint32_t kaio_file_leave_own(struct kaio_file_place *file, uint32_t *out_queue_count) {
     uint32_t user_count = 0;
     *out_queue_count = 0;
     uint32_t end = kaio_table_end(&kaio_queues);
+    if (!kaio_call_begin()) {
+        return 0;  // a signal handler: what it interrupted may be any of them
+    }
     for (uint32_t i = 1; i < end; ++i) {
         struct kaio_queue_place *queue = kaio_queue_at(i);
-        uint32_t index;
         uintptr_t word = atomic_load_explicit(&queue->place.word, memory_order_acquire);
-        if (kaio_word_state(word) != KAIO_QUEUE_OPEN || !kaio_queue_try_begin(queue)) {
-            continue;
+        if (kaio_word_state(word) == KAIO_QUEUE_OPEN && kaio_queue_is_ours(queue)) {
+            uint32_t pin_count = leave_in(queue, file);
+            user_count += pin_count;
+            *out_queue_count += pin_count > 0;
         }
-        if (find_place(queue, file, &index)) {
-            uint32_t pin_count = queue->attachments[index].pin_count;
-            if (pin_count == 0) {
-                let_go(queue, index);
-            } else {
-                user_count += pin_count;
-                ++*out_queue_count;
-            }
-        }
-        kaio_queue_leave(queue);
     }
+    kaio_call_end();
     return user_count;
 }
 
@@ -171,17 +176,19 @@ kaio_status kaio_file_attach(kaio_file *file, kaio_queue *queue) {
     }
     struct kaio_file_place *found;
     (void)kaio_attachment_find(place, file, &found, &why);
-    kaio_queue_leave(place);
+    kaio_queue_leave();
     return why;
 }
 
 // detach lets go of the entry of `bits`, if there is one and nothing pins it.
 static kaio_status detach(struct kaio_queue_place *queue, uintptr_t bits) {
+    const struct kaio_file_place *file = kaio_file_at(kaio_bits_index(bits));
+    if (file == NULL || !kaio_file_is_open(file, bits)) {
+        return kaio_file_refusal(bits);
+    }
     uint32_t index;
-    if (bits <= KAIO_ATTACHMENT_LEFT || !look(queue, bits, &index)) {
-        const struct kaio_file_place *file = kaio_file_at(kaio_bits_index(bits));
-        return file != NULL && kaio_file_is_open(file, bits) ? kaio_status_ok()
-                                                             : kaio_file_refusal(bits);
+    if (!look(queue, bits, &index)) {
+        return kaio_status_ok();
     }
     uint32_t pin_count = queue->attachments[index].pin_count;
     if (pin_count > 0) {
@@ -198,6 +205,6 @@ kaio_status kaio_file_detach(kaio_file *file, kaio_queue *queue) {
         return status;
     }
     status = detach(place, (uintptr_t)file);
-    kaio_queue_leave(place);
+    kaio_queue_leave();
     return status;
 }

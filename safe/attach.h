@@ -45,7 +45,7 @@ static inline struct kaio_attachment *kaio_attachment_find(struct kaio_queue_pla
     return found;
 }
 
-// kaio_attachment_sweep lets go of files that were dropped and are not pinned here.
+// kaio_attachment_sweep lets go of files that were dropped: now, or when nothing pins them here.
 void kaio_attachment_sweep(struct kaio_queue_place *queue);
 
 // kaio_detach_dropped sweeps when files were dropped somewhere since the last time.
@@ -56,13 +56,17 @@ static inline void kaio_detach_dropped(struct kaio_queue_place *queue) {
     }
 }
 
-static inline void kaio_attachment_unpin(struct kaio_queue_place *queue, uint32_t index) {
-    --queue->attachments[index].pin_count;
-    kaio_detach_dropped(queue);
-}
-
 // kaio_attachment_let_go ends an entry, which nothing pins.
 void kaio_attachment_let_go(struct kaio_queue_place *queue, struct kaio_attachment *attachment);
+
+static inline void kaio_attachment_unpin(struct kaio_queue_place *queue, uint32_t index) {
+    struct kaio_attachment *attachment = &queue->attachments[index];
+    --attachment->pin_count;
+    kaio_detach_dropped(queue);
+    if (KAIO_UNLIKELY(attachment->is_dropped) && attachment->pin_count == 0) {
+        kaio_attachment_let_go(queue, attachment);
+    }
+}
 
 // kaio_detach_all lets go of every file; none is pinned.
 void kaio_detach_all(struct kaio_queue_place *queue);

@@ -42,9 +42,35 @@ static struct kaio_buffer_place *living(uintptr_t bits, uintptr_t *out_word) {
     return buffer;
 }
 
-// unbind_all is called in a thread that ends: its held buffers are anybody's.
+// release ends a held buffer that is bound to the calling thread.
+static void release(struct kaio_buffer_place *buffer, uintptr_t word) {
+    uint8_t *bytes = atomic_load_explicit(&buffer->bytes, memory_order_relaxed);
+    atomic_store_explicit(&buffer->bytes, NULL, memory_order_relaxed);
+    kaio_table_give_back(&kaio_buffers, &buffer->place, word);
+    free(bytes);
+}
+
+static bool is_posted(const struct kaio_buffer_place *buffer, uintptr_t word) {
+    return atomic_load(&buffer->posted_life) == kaio_bits_life(word);
+}
+
+static void drop(uintptr_t bits);
+
+static uintptr_t bits_of(const struct kaio_buffer_place *buffer, uintptr_t word) {
+    return kaio_bits_make(kaio_bits_life(word), buffer->place.index, KAIO_KIND_BUFFER);
+}
+
+// unbind makes a held buffer of a thread that ends anybody's. Who posts it meanwhile looks at the
+// word afterwards, and this looks at the post afterwards: one of the two drops it.
+static void unbind(struct kaio_buffer_place *buffer, uintptr_t word) {
+    atomic_store(&buffer->place.word, kaio_buffer_word(kaio_bits_life(word), 0, KAIO_BUFFER_HELD));
+    if (is_posted(buffer, word)) {
+        drop(bits_of(buffer, word));
+    }
+}
+
+// unbind_all is called in a thread that ends.
 static void unbind_all(uint32_t thread) {
-    kaio_buffer_collect();
     if (!has_bound) {
         return;
     }
@@ -53,12 +79,15 @@ static void unbind_all(uint32_t thread) {
         struct kaio_buffer_place *buffer = buffer_at(index);
         uintptr_t word = atomic_load_explicit(&buffer->place.word, memory_order_relaxed);
         if (word_thread(word) == thread && kaio_word_state(word) == KAIO_BUFFER_HELD) {
-            atomic_store_explicit(&buffer->place.word,
-                                  kaio_buffer_word(kaio_bits_life(word), 0, KAIO_BUFFER_HELD),
-                                  memory_order_release);
+            unbind(buffer, word);
         }
     }
     has_bound = false;
+}
+
+void kaio_buffer_will_bind(void) {
+    kaio_thread_at_exit(unbind_all);
+    has_bound = true;
 }
 
 bool kaio_buffer_bind(struct kaio_buffer_place *buffer, const kaio_buffer *handle, uint32_t thread,
@@ -66,8 +95,7 @@ bool kaio_buffer_bind(struct kaio_buffer_place *buffer, const kaio_buffer *handl
     if (thread == KAIO_NO_THREAD) {
         return false;
     }
-    kaio_thread_at_exit(unbind_all);
-    has_bound = true;
+    kaio_buffer_will_bind();
     uintptr_t life = kaio_bits_life((uintptr_t)handle);
     uintptr_t unbound = kaio_buffer_word(life, 0, KAIO_BUFFER_HELD);
     return atomic_compare_exchange_strong_explicit(&buffer->place.word, &unbound,
@@ -96,61 +124,54 @@ void kaio_buffer_leak(struct kaio_buffer_place *buffer) {
     }
 }
 
-// release ends a held buffer that is bound to the calling thread.
-static void release(struct kaio_buffer_place *buffer, uintptr_t word) {
-    uint8_t *bytes = atomic_load_explicit(&buffer->bytes, memory_order_relaxed);
-    atomic_store_explicit(&buffer->bytes, NULL, memory_order_relaxed);
-    kaio_table_give_back(&kaio_buffers, &buffer->place, word);
-    free(bytes);
-}
-
 // post leaves a dropped buffer for the thread that it is bound to.
 static void post(struct kaio_buffer_place *buffer, uintptr_t word) {
-    struct kaio_thread *thread = kaio_thread_at(word_thread(word));
     atomic_store(&buffer->posted_life, kaio_bits_life(word));
-    if (atomic_exchange(&buffer->is_posted, 1) != 0) {
-        return;
+    struct kaio_thread *thread = kaio_thread_at(word_thread(word));
+    if (thread != NULL) {
+        atomic_store(&thread->has_post, 1);
     }
-    uint32_t head = atomic_load(&thread->inbox);
-    do {
-        buffer->next_posted = head;
-    } while (!atomic_compare_exchange_weak(&thread->inbox, &head, buffer->place.index));
 }
 
 // drop releases the buffer of `bits` when it is held: now, or through the thread it is bound to.
 static void drop(uintptr_t bits) {
     uint32_t self = kaio_thread_number();
+    uint32_t asked = 0;  // the thread that was left a post
     uintptr_t word;
     struct kaio_buffer_place *buffer;
     while ((buffer = living(bits, &word)) != NULL && kaio_word_state(word) == KAIO_BUFFER_HELD) {
-        if (word_thread(word) == self) {
+        uint32_t thread = word_thread(word);
+        if (thread == self) {
             release(buffer, word);
             return;
         }
-        if (word_thread(word) != 0) {
+        if ((thread == 0 && self == KAIO_NO_THREAD) || (thread != 0 && thread == asked)) {
+            return;
+        }
+        if (thread != 0) {
             post(buffer, word);
-            return;
+            asked = thread;  // and look again: that thread may have ended in between
+        } else {
+            (void)kaio_buffer_bind(buffer, (const kaio_buffer *)bits, self, KAIO_BUFFER_HELD);
         }
-        if (self == KAIO_NO_THREAD) {
-            return;
-        }
-        (void)kaio_buffer_bind(buffer, (const kaio_buffer *)bits, self, KAIO_BUFFER_HELD);
     }
 }
 
 void kaio_buffer_collect(void) {
     uint32_t self = kaio_thread_number();
     struct kaio_thread *thread = self == KAIO_NO_THREAD ? NULL : kaio_thread_at(self);
-    if (thread == NULL || atomic_load_explicit(&thread->inbox, memory_order_relaxed) == 0) {
+    if (thread == NULL || atomic_load_explicit(&thread->has_post, memory_order_relaxed) == 0) {
         return;
     }
-    uint32_t index = atomic_exchange(&thread->inbox, 0);
-    while (index != 0) {
+    atomic_store(&thread->has_post, 0);
+    uint32_t end = kaio_table_end(&kaio_buffers);
+    for (uint32_t index = 1; index < end; ++index) {
         struct kaio_buffer_place *buffer = buffer_at(index);
-        index = buffer->next_posted;
-        atomic_store(&buffer->is_posted, 0);
-        drop(kaio_bits_make(atomic_load(&buffer->posted_life), buffer->place.index,
-                            KAIO_KIND_BUFFER));
+        uintptr_t word = atomic_load(&buffer->place.word);
+        if (word_thread(word) == self && kaio_word_state(word) == KAIO_BUFFER_HELD &&
+            is_posted(buffer, word)) {
+            release(buffer, word);
+        }
     }
 }
 

@@ -45,7 +45,7 @@ KAIO_MUST_USE kaio_status kaio_buffer_detach(kaio_buffer *buffer);
 // kaio_buffer_drop releases the memory and sets `*move_buffer` to NULL.
 //
 // A buffer that a request has stays with that request. One that is bound to another thread is
-// released when that thread next makes or drops a buffer, opens or ends a queue, or exits.
+// released when that thread next makes or drops a buffer, opens or ends a queue, or ends itself.
 void kaio_buffer_drop(kaio_buffer **move_buffer);
 
 KAIO_END_DECLS

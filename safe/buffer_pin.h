@@ -14,13 +14,12 @@
 enum { KAIO_BUFFER_HELD = 1, KAIO_BUFFER_PINNED = 2 };
 
 struct kaio_buffer_place {
-    struct kaio_place place;
+    _Alignas(64) struct kaio_place place;
     _Atomic(uint8_t *) bytes;  // both change between lives only, but stale handles still ask
     _Atomic size_t size_bytes;
-    // Dropped by a thread that it is not bound to, and waiting for the one that it is.
+    // The life in which it was dropped by a thread that it is not bound to, or 0: waits for the one
+    // that it is bound to.
     _Atomic uintptr_t posted_life;
-    _Atomic uint32_t is_posted;
-    uint32_t next_posted;
 };
 
 extern struct kaio_table kaio_buffers;
@@ -78,6 +77,9 @@ static inline kaio_buffer *kaio_buffer_unpin(struct kaio_buffer_place *buffer, u
 // kaio_buffer_leak keeps a pinned buffer for ever, since the kernel may still write to it, and
 // tells the leak checker that this is meant.
 void kaio_buffer_leak(struct kaio_buffer_place *buffer);
+
+// kaio_buffer_will_bind prepares the calling thread for buffers that are bound to it.
+void kaio_buffer_will_bind(void);
 
 // kaio_buffer_collect releases what other threads dropped for the calling one.
 void kaio_buffer_collect(void);

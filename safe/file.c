@@ -141,7 +141,7 @@ enum door { DOOR_OPENED, DOOR_ADOPTED, DOOR_BORROWED };
 
 // publish makes the learnt `file` good, unless `fd` has an owner.
 static kaio_status publish(struct kaio_file_place *file, uintptr_t life, int fd, enum door door) {
-    (void)pthread_mutex_lock(&kaio_files.kind_lock);
+    kaio_lock(&kaio_files.kind_lock);
     bool is_taken = door == DOOR_ADOPTED && is_owned_already(fd);
     if (!is_taken) {
         file->fd = fd;
@@ -149,7 +149,7 @@ static kaio_status publish(struct kaio_file_place *file, uintptr_t life, int fd,
         file->attached_count = 0;
         atomic_store_explicit(&file->place.word, life | KAIO_FILE_OPEN, memory_order_release);
     }
-    (void)pthread_mutex_unlock(&kaio_files.kind_lock);
+    kaio_unlock(&kaio_files.kind_lock);
     return is_taken ? kaio_status_make(KAIO_BUSY, KAIO_SUBJECT_DESCRIPTOR) : kaio_status_ok();
 }
 
@@ -230,12 +230,12 @@ kaio_status kaio_file_as_fd(const kaio_file *file, int *out_fd) {
     if (out_fd == NULL) {
         return kaio_status_make(KAIO_NULL_ARGUMENT, KAIO_SUBJECT_OUTPUT);
     }
-    (void)pthread_mutex_lock(&kaio_files.kind_lock);
+    kaio_lock(&kaio_files.kind_lock);
     const struct kaio_file_place *found = find(file);
     if (found != NULL) {
         *out_fd = found->fd;
     }
-    (void)pthread_mutex_unlock(&kaio_files.kind_lock);
+    kaio_unlock(&kaio_files.kind_lock);
     return found != NULL ? kaio_status_ok() : kaio_file_refusal((uintptr_t)file);
 }
 
@@ -244,7 +244,7 @@ kaio_status kaio_file_alignment(const kaio_file *file, kaio_alignment *out_align
     if (out_alignment == NULL) {
         return kaio_status_make(KAIO_NULL_ARGUMENT, KAIO_SUBJECT_OUTPUT);
     }
-    (void)pthread_mutex_lock(&kaio_files.kind_lock);
+    kaio_lock(&kaio_files.kind_lock);
     const struct kaio_file_place *found = find(file);
     if (found != NULL) {
         *out_alignment = (kaio_alignment){.memory_bytes = found->memory_align_bytes,
@@ -253,27 +253,29 @@ kaio_status kaio_file_alignment(const kaio_file *file, kaio_alignment *out_align
                                           .is_direct = found->is_direct,
                                           .is_known = found->is_alignment_known};
     }
-    (void)pthread_mutex_unlock(&kaio_files.kind_lock);
+    kaio_unlock(&kaio_files.kind_lock);
     return found != NULL ? kaio_status_ok() : kaio_file_refusal((uintptr_t)file);
 }
 
 kaio_status kaio_file_allow_stall(kaio_file *file) {
+    kaio_process_check();
+    kaio_lock(&kaio_files.kind_lock);
     struct kaio_file_place *found = find(file);
-    if (found == NULL) {
-        return kaio_file_refusal((uintptr_t)file);
+    if (found != NULL) {
+        atomic_store_explicit(&found->forced_rw_flags, 0, memory_order_relaxed);
     }
-    atomic_store_explicit(&found->forced_rw_flags, 0, memory_order_relaxed);
-    return kaio_status_ok();
+    kaio_unlock(&kaio_files.kind_lock);
+    return found != NULL ? kaio_status_ok() : kaio_file_refusal((uintptr_t)file);
 }
 
 bool kaio_file_join(uintptr_t bits) {
     struct kaio_file_place *file = kaio_file_at(kaio_bits_index(bits));
-    (void)pthread_mutex_lock(&kaio_files.kind_lock);
+    kaio_lock(&kaio_files.kind_lock);
     bool is_open = file != NULL && kaio_file_is_open(file, bits);
     if (is_open) {
         ++file->attached_count;
     }
-    (void)pthread_mutex_unlock(&kaio_files.kind_lock);
+    kaio_unlock(&kaio_files.kind_lock);
     return is_open;
 }
 
@@ -288,10 +290,10 @@ static int end(struct kaio_file_place *file, uintptr_t word) {
 }
 
 void kaio_file_leave(struct kaio_file_place *file) {
-    (void)pthread_mutex_lock(&kaio_files.kind_lock);
+    kaio_lock(&kaio_files.kind_lock);
     uintptr_t word = atomic_load_explicit(&file->place.word, memory_order_relaxed);
     bool is_last = --file->attached_count == 0 && kaio_word_state(word) == KAIO_FILE_DROPPED;
-    (void)pthread_mutex_unlock(&kaio_files.kind_lock);
+    kaio_unlock(&kaio_files.kind_lock);
     if (is_last) {
         (void)end(file, word);
     }
@@ -300,7 +302,7 @@ void kaio_file_leave(struct kaio_file_place *file) {
 // try_end takes an open file away from everybody when no queue is attached to it.
 static bool try_end(struct kaio_file_place *file, uintptr_t bits, uint32_t *out_attached_count,
                     uintptr_t *out_word) {
-    (void)pthread_mutex_lock(&kaio_files.kind_lock);
+    kaio_lock(&kaio_files.kind_lock);
     bool is_open = kaio_file_is_open(file, bits);
     *out_attached_count = is_open ? file->attached_count : 0;
     bool is_ended = is_open && file->attached_count == 0;
@@ -308,7 +310,7 @@ static bool try_end(struct kaio_file_place *file, uintptr_t bits, uint32_t *out_
         *out_word = kaio_bits_life(bits) | KAIO_FILE_DROPPED;
         atomic_store_explicit(&file->place.word, *out_word, memory_order_release);
     }
-    (void)pthread_mutex_unlock(&kaio_files.kind_lock);
+    kaio_unlock(&kaio_files.kind_lock);
     return is_ended;
 }
 
@@ -339,14 +341,14 @@ kaio_status kaio_file_close(kaio_file **move_file) {
 
 // mark_dropped leaves the closing of a file to the last queue that is attached to it.
 static void mark_dropped(struct kaio_file_place *file, uintptr_t bits) {
-    (void)pthread_mutex_lock(&kaio_files.kind_lock);
+    kaio_lock(&kaio_files.kind_lock);
     bool is_deferred = kaio_file_is_open(file, bits) && file->attached_count > 0;
     if (is_deferred) {
         atomic_store_explicit(&file->place.word, kaio_bits_life(bits) | KAIO_FILE_DROPPED,
                               memory_order_release);
         atomic_fetch_add_explicit(&kaio_file_deferred_count, 1, memory_order_release);
     }
-    (void)pthread_mutex_unlock(&kaio_files.kind_lock);
+    kaio_unlock(&kaio_files.kind_lock);
 }
 
 void kaio_file_drop(kaio_file **move_file) {

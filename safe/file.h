@@ -73,8 +73,8 @@ KAIO_MUST_USE kaio_status kaio_file_detach(kaio_file *file, kaio_queue *queue);
 //
 // Ownership: BUSY and misuse leave `*move_file` as it is; any other answer sets it to NULL.
 // Errors:    BUSY(file): detail = requests of this thread's queues that use it (low half) and
-//            queues of other threads that it is attached to (high half). OS_ERROR with close(2)'s
-//            errno: the descriptor is gone all the same.
+//            queues of other threads that it is attached to (high half): kaio_file_detach there
+//            first. OS_ERROR with close(2)'s errno: the descriptor is gone all the same.
 KAIO_MUST_USE kaio_status kaio_file_close(kaio_file **move_file);
 
 // kaio_file_drop gives `*move_file` up and sets it to NULL. The descriptor is closed now, or when

@@ -3,7 +3,11 @@
 #include <errno.h>
 
 static int32_t error_of(const kaio_ending *ending) {
-    return ending->kernel_result < 0 ? (int32_t)-ending->kernel_result : 0;
+    if (ending->kernel_result >= 0) {
+        return 0;
+    }
+    // No kernel says less than -4095; an invented number stays an error.
+    return ending->kernel_result < -INT32_MAX ? INT32_MAX : (int32_t)-ending->kernel_result;
 }
 
 static kaio_transfer_outcome of_count(const kaio_ending *ending, uint64_t moved_bytes) {
@@ -27,7 +31,7 @@ static kaio_transfer_outcome of_transfer(const kaio_ending *ending) {
     if (ending->kernel_result >= 0) {
         return of_count(ending, (uint64_t)ending->kernel_result);
     }
-    switch (-ending->kernel_result) {
+    switch (error_of(ending)) {
         case EAGAIN:
             return KAIO_TRANSFER_WOULD_BLOCK;
         case ECANCELED:

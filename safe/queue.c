@@ -21,7 +21,10 @@
 #include "slots.h"
 #include "thread.h"
 
-struct kaio_table kaio_queues = KAIO_TABLE_INITIALIZER(struct kaio_queue_place);
+struct kaio_table kaio_queues = {.place_bytes = sizeof(struct kaio_queue_place),
+                                 .lock = PTHREAD_MUTEX_INITIALIZER,
+                                 .kind_lock = PTHREAD_MUTEX_INITIALIZER,
+                                 .in_child = kaio_slots_forget};
 
 enum { NS_PER_S = 1000000000, REAP_COUNT = 64 };
 
@@ -69,7 +72,7 @@ static void make_lists(struct kaio_queue_place *queue) {
     queue->sync_epoch = 0;
     queue->duplicate_count = 0;
     atomic_store_explicit(&queue->has_strays, 0, memory_order_relaxed);
-    atomic_store_explicit(&queue->inside, 0, memory_order_relaxed);
+    queue->is_ending = 0;
 }
 
 // find_ring uses the ring in memory, unless told not to or there is none.
@@ -111,8 +114,8 @@ static void release(struct kaio_queue_place *queue) {
     atomic_store(&queue->place.word, (kaio_bits_life(word) + KAIO_LIFE_ONE) | KAIO_STATE_FREE);
     kaio_slots_give_back(queue->slots, queue->first_slot, queue->depth);
     free_memory(queue);
-    atomic_store_explicit(&queue->owner, 0, memory_order_relaxed);
-    kaio_queue_leave(queue);
+    queue->is_ending = 0;
+    atomic_store(&queue->owner, 0);
     kaio_table_give_back(&kaio_queues, &queue->place, word);
 }
 
@@ -197,8 +200,7 @@ static void mark_sent(struct kaio_queue_place *queue, uint32_t count) {
 
 // refusal_of names what a refused request was refused for, where it is more than its errno.
 static kaio_code refusal_of(const struct kaio_slot *slot, int os_error) {
-    bool is_sync = kaio_slot_kind(kaio_slot_load(slot)) == KAIO_KIND_SYNC;
-    bool is_forced = !is_sync && (slot->iocb.aio_rw_flags & KAIO_RAW_RWF_NOWAIT) != 0;
+    bool is_forced = (slot->flags & KAIO_SLOT_IS_FORCED) != 0;
     return is_forced && os_error == EOPNOTSUPP ? KAIO_CAN_STALL : KAIO_OS_ERROR;
 }
 
@@ -206,7 +208,7 @@ static void refuse_first(struct kaio_queue_place *queue, int os_error) {
     struct kaio_slot *slot = slot_of(queue->staged[queue->staged_first]);
     ++queue->staged_first;
     --queue->staged_count;
-    slot->refusal = (uint8_t)refusal_of(slot, os_error);
+    slot->refusal = (uint16_t)refusal_of(slot, os_error);
     slot->kernel_result = -(int64_t)os_error;
     kaio_request_finish(queue, slot);
 }
@@ -264,7 +266,7 @@ kaio_status kaio_queue_flush(kaio_queue *queue, kaio_flush_report *out_report) {
         return why;
     }
     *out_report = flush(place);
-    kaio_queue_leave(place);
+    kaio_queue_leave();
     return flush_status(out_report);
 }
 
@@ -275,14 +277,14 @@ kaio_status kaio_queue_flush(kaio_queue *queue, kaio_flush_report *out_report) {
 static void settle(struct kaio_queue_place *queue, const struct kaio_raw_event *event) {
     uintptr_t bits = (uintptr_t)event->data;
     uint32_t index = kaio_bits_index(bits) - queue->first_slot;
-    struct kaio_slot *slot = &queue->slots[index];
-    if (KAIO_UNLIKELY(index >= queue->depth ||
-                      kaio_slot_load(slot) != kaio_slot_word(kaio_bits_life(bits),
-                                                             kaio_bits_kind(bits),
-                                                             KAIO_SLOT_IN_FLIGHT))) {
+    if (KAIO_UNLIKELY(
+            index >= queue->depth ||
+            kaio_slot_load(&queue->slots[index]) !=
+                kaio_slot_word(kaio_bits_life(bits), kaio_bits_kind(bits), KAIO_SLOT_IN_FLIGHT))) {
         ++queue->duplicate_count;
         return;
     }
+    struct kaio_slot *slot = &queue->slots[index];
     slot->kernel_result = event->res;
     --queue->in_flight_count;
     kaio_request_finish(queue, slot);
@@ -361,8 +363,8 @@ static bool time_left(kaio_deadline deadline, struct kaio_raw_old_timespec *stor
         return false;
     }
     left_ns = left_ns > day_ns ? day_ns : left_ns;
-    *storage =
-        (struct kaio_raw_old_timespec){.tv_sec = left_ns / NS_PER_S, .tv_nsec = left_ns % NS_PER_S};
+    *storage = (struct kaio_raw_old_timespec){.tv_sec = (kaio_raw_long)(left_ns / NS_PER_S),
+                                              .tv_nsec = (kaio_raw_long)(left_ns % NS_PER_S)};
     *out_timeout = storage;
     return true;
 }
@@ -376,8 +378,8 @@ static kaio_status block(struct kaio_queue_place *queue, uint32_t wanted_count,
     if (!time_left(deadline, &storage, &timeout)) {
         return kaio_status_make(KAIO_TIMED_OUT, KAIO_SUBJECT_QUEUE);
     }
-    // With something still staged one event is enough: its place may be what the kernel lacks.
-    uint32_t min_count = queue->staged_count > 0 ? 1 : wanted_count;
+    // With something still to be sent one event is enough: its place may be what the kernel lacks.
+    uint32_t min_count = queue->staged_first < queue->staged_end ? 1 : wanted_count;
     min_count = min_count < queue->in_flight_count ? min_count : queue->in_flight_count;
     min_count = min_count < REAP_COUNT ? min_count : REAP_COUNT;
     long count = reap_call(queue, min_count, timeout);
@@ -430,7 +432,7 @@ kaio_status kaio_queue_wait(kaio_queue *queue, uint32_t min_count, kaio_deadline
     if (kaio_status_is_ok(status)) {
         *out_ready_count = place->finished_count;
     }
-    kaio_queue_leave(place);
+    kaio_queue_leave();
     return status;
 }
 
@@ -447,13 +449,13 @@ static kaio_status refusal_status(const struct kaio_slot *slot) {
 // judge fills in what became of a request.
 static void judge(const struct kaio_slot *slot, kaio_operation operation,
                   kaio_completion *out_completion) {
-    kaio_verdict verdict =
-        kaio_verdict_from_ending((kaio_ending){.operation = operation,
-                                               .kernel_result = slot->kernel_result,
-                                               .asked_bytes = slot->iocb.aio_nbytes,
-                                               .was_refused = slot->refusal != KAIO_OK,
-                                               .was_cancelled = slot->was_cancelled,
-                                               .was_preceded = slot->was_preceded});
+    kaio_verdict verdict = kaio_verdict_from_ending(
+        (kaio_ending){.operation = operation,
+                      .kernel_result = slot->kernel_result,
+                      .asked_bytes = slot->iocb.aio_nbytes,
+                      .was_refused = slot->refusal != KAIO_OK,
+                      .was_cancelled = (slot->flags & KAIO_SLOT_WAS_CANCELLED) != 0,
+                      .was_preceded = (slot->flags & KAIO_SLOT_WAS_PRECEDED) != 0});
     out_completion->transfer = verdict.transfer;
     out_completion->sync = verdict.sync;
     out_completion->os_error = verdict.os_error;
@@ -479,9 +481,7 @@ static void deliver(struct kaio_queue_place *queue, struct kaio_slot *slot,
     out_completion->operation = operation;
     out_completion->user = slot->user;
     out_completion->ticket.bits = slot->iocb.aio_data;
-    bool is_whole = slot->refusal == KAIO_OK && !slot->was_cancelled &&
-                    slot->kernel_result == (int64_t)slot->iocb.aio_nbytes;
-    if (KAIO_LIKELY(is_whole && operation != KAIO_SYNC)) {
+    if (KAIO_LIKELY(operation != KAIO_SYNC && kaio_request_is_whole(slot))) {
         out_completion->transfer = KAIO_TRANSFER_FULL;
         out_completion->sync = KAIO_SYNC_PENDING;
         out_completion->os_error = 0;
@@ -529,7 +529,7 @@ kaio_status kaio_queue_take(kaio_queue *queue, kaio_completion *out_completion) 
         return why;
     }
     bool is_taken = take_one(place, out_completion);
-    kaio_queue_leave(place);
+    kaio_queue_leave();
     return is_taken ? kaio_status_ok() : kaio_status_make(KAIO_EMPTY, KAIO_SUBJECT_QUEUE);
 }
 
@@ -591,7 +591,7 @@ kaio_status kaio_queue_count(kaio_queue *queue, kaio_queue_counts *out_counts) {
                                       .in_flight_count = place->in_flight_count,
                                       .finished_count = place->finished_count,
                                       .duplicate_count = place->duplicate_count};
-    kaio_queue_leave(place);
+    kaio_queue_leave();
     return kaio_status_ok();
 }
 
@@ -619,12 +619,13 @@ kaio_status kaio_queue_close(kaio_queue **move_queue) {
     }
     if (queue->free_count != queue->depth) {
         why = busy(queue);
-        kaio_queue_leave(queue);
+        kaio_queue_leave();
         return why;
     }
     kaio_detach_all(queue);
     long error = kaio_kernel_destroy(queue->ctx);
     release(queue);
+    kaio_queue_leave();
     *move_queue = NULL;
     kaio_buffer_collect();
     return error < 0 ? kaio_status_os(KAIO_SUBJECT_QUEUE, (int)-error) : kaio_status_ok();
@@ -658,7 +659,9 @@ static void say_farewell(struct kaio_queue_place *queue, struct kaio_slot *slot,
     deliver(queue, slot, &completion);
     bool had_buffer = completion.buffer != NULL;
     if (farewell->on_lost != NULL) {
+        kaio_queue_leave();  // its own calls begin anew; those on this queue find it ending
         farewell->on_lost(farewell->context, &completion);
+        (void)kaio_call_begin();
     }
     if (completion.buffer != NULL) {
         ++farewell->report.dropped_count;
@@ -679,7 +682,7 @@ static void abandon_to_kernel(const struct kaio_slot *slot, struct farewell *far
 
 // end_unsent turns what never reached the kernel into finished requests, CANCELLED.
 static void end_unsent(struct kaio_slot *slot) {
-    slot->was_cancelled = true;
+    slot->flags |= KAIO_SLOT_WAS_CANCELLED;
     slot->kernel_result = 0;
 }
 
@@ -713,6 +716,7 @@ static void destroy(struct kaio_queue_place *queue, struct farewell *farewell) {
     kaio_request_collect_strays(queue);
     bool is_quiet = quiesce(queue);
     bool is_clean = true;
+    queue->is_ending = 1;
     for (uint32_t i = 0; i < queue->depth; ++i) {
         is_clean &= part_with(queue, &queue->slots[i], is_quiet, farewell);
     }
@@ -723,8 +727,8 @@ static void destroy(struct kaio_queue_place *queue, struct farewell *farewell) {
         // Its files stay pinned, its slots taken, and its place is never used again.
         uintptr_t word = atomic_load_explicit(&queue->place.word, memory_order_relaxed);
         atomic_store(&queue->place.word, (kaio_bits_life(word) + KAIO_LIFE_ONE) | KAIO_STATE_FREE);
-        atomic_store(&queue->owner, 0);
         free_memory(queue);
+        atomic_store(&queue->owner, 0);
     }
 }
 
@@ -742,8 +746,9 @@ kaio_status kaio_queue_destroy(kaio_queue **move_queue, kaio_lost_handler *on_lo
         return why;
     }
     struct farewell farewell = {.on_lost = on_lost, .context = context};
+    *move_queue = NULL;  // first: a handler may reuse the variable
     destroy(queue, &farewell);
-    *move_queue = NULL;
+    kaio_queue_leave();
     *out_report = farewell.report;
     kaio_buffer_collect();
     return kaio_status_ok();
@@ -763,26 +768,37 @@ static uintptr_t load_word(const struct kaio_queue_place *queue) {
 static bool obey_drop(struct kaio_queue_place *queue) {
     bool is_asked = (load_word(queue) & ~KAIO_LIFE_MASK) ==
                     (KAIO_QUEUE_DROP_ASKED | (uintptr_t)KAIO_QUEUE_OPEN);
-    if (!is_asked || !kaio_queue_try_begin(queue)) {
+    if (!is_asked || !kaio_call_begin()) {
         return false;
     }
-    destroy_quietly(queue);
-    return true;
+    bool is_ours = kaio_queue_is_ours(queue);
+    if (is_ours) {
+        destroy_quietly(queue);
+    }
+    kaio_call_end();
+    return is_ours;
 }
 
-// inherit makes the calling thread the owner of a queue that has none.
-static bool inherit(struct kaio_queue_place *queue, uint32_t self) {
+// drop_orphan destroys a queue that is to be dropped and has no owner, as its owner. It may have
+// ended since the caller looked, and be another that nobody asked to drop: that stays without an
+// owner.
+static void drop_orphan(struct kaio_queue_place *queue, uint32_t self) {
     uint32_t none = 0;
-    return self != KAIO_NO_THREAD && atomic_compare_exchange_strong(&queue->owner, &none, self);
+    if (self == KAIO_NO_THREAD || !atomic_compare_exchange_strong(&queue->owner, &none, self)) {
+        return;
+    }
+    kaio_buffer_will_bind();
+    if (!obey_drop(queue)) {
+        (void)atomic_compare_exchange_strong(&queue->owner, &self, 0);
+    }
 }
 
 // ask_to_drop leaves the queue of `bits` to its owner, and takes it over when that has ended.
 static void ask_to_drop(uintptr_t bits) {
     struct kaio_queue_place *queue = kaio_queue_at(kaio_bits_index(bits));
     uintptr_t word = kaio_bits_life(bits) | KAIO_QUEUE_OPEN;
-    if (atomic_compare_exchange_strong(&queue->place.word, &word, word | KAIO_QUEUE_DROP_ASKED) &&
-        inherit(queue, kaio_thread_number())) {
-        (void)obey_drop(queue);
+    if (atomic_compare_exchange_strong(&queue->place.word, &word, word | KAIO_QUEUE_DROP_ASKED)) {
+        drop_orphan(queue, kaio_thread_number());
     }
 }
 
@@ -796,6 +812,7 @@ void kaio_queue_drop(kaio_queue **move_queue) {
     struct kaio_queue_place *queue = kaio_queue_enter(handle, &why);
     if (queue != NULL) {
         destroy_quietly(queue);
+        kaio_queue_leave();
     } else if (why.code == KAIO_WRONG_THREAD || why.code == KAIO_REENTERED) {
         ask_to_drop((uintptr_t)handle);
     }
@@ -827,8 +844,8 @@ static void end_with_thread(uint32_t thread) {
             continue;
         }
         atomic_store(&queue->owner, 0);
-        if ((load_word(queue) & KAIO_QUEUE_DROP_ASKED) != 0 && inherit(queue, thread)) {
-            (void)obey_drop(queue);
+        if ((load_word(queue) & KAIO_QUEUE_DROP_ASKED) != 0) {
+            drop_orphan(queue, thread);
         }
     }
 }

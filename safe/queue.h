@@ -4,7 +4,10 @@
 //      new     push     flush        reap         take
 // After every call: depth = free + idle + staged + in flight + finished. No request is ever lost:
 // one that the kernel refuses becomes finished, one that it has no memory for stays staged.
-// Threads: a queue belongs to the thread that opened it; any other gets WRONG_THREAD.
+// Threads: a queue belongs to the thread that opened it; any other gets WRONG_THREAD. One whose
+// thread has ended waits, with all that is in it, for kaio_queue_drop by any thread. Signal
+// handlers: calls on queues and requests answer REENTERED when they interrupt another one. A
+// handler that forks must not return in the child.
 
 #ifndef KAIO_SAFE_QUEUE_H_
 #define KAIO_SAFE_QUEUE_H_
@@ -20,7 +23,8 @@
 
 KAIO_BEGIN_DECLS
 
-// The largest depth, in requests. The default of fs.aio-max-nr, for all processes together.
+// The largest depth, in requests: the default of fs.aio-max-nr, for all processes together. On
+// 32-bit machines all queues of a process together have 16384 places.
 #define KAIO_QUEUE_DEPTH_MAX 65536u
 
 // A kaio_queue_options is zeroed first, then filled: what is 0 has its default.
@@ -167,7 +171,8 @@ KAIO_MUST_USE kaio_status kaio_queue_destroy(kaio_queue **move_queue, kaio_lost_
                                              void *context, kaio_destroy_report *out_report);
 
 // kaio_queue_drop destroys `*move_queue` and drops its buffers; `*move_queue` becomes NULL. From
-// another thread the queue is destroyed by its owner's next call on it, or when that thread ends.
+// another thread the queue is destroyed by its owner's next call on it, which answers STALE, or
+// when that thread ends; if it has ended already, now.
 void kaio_queue_drop(kaio_queue **move_queue);
 
 KAIO_END_DECLS

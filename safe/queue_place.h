@@ -1,7 +1,7 @@
 // kaio/safe/queue_place.h (private): the inside of a queue, and the one way into it.
 //
-// Only the owner's thread touches a queue, inside kaio_queue_enter and kaio_queue_leave; others may
-// read `owner` and set `has_strays`.
+// Only the owner's thread touches a queue, inside kaio_queue_enter and kaio_queue_leave, and in one
+// call at a time, signal handlers included; others may read `owner` and set `has_strays`.
 
 #ifndef KAIO_SAFE_QUEUE_PLACE_H_
 #define KAIO_SAFE_QUEUE_PLACE_H_
@@ -23,15 +23,17 @@ enum { KAIO_QUEUE_OPEN = 1 };
 
 // An attachment counts what one queue has of one file. Its index stays the same while pins > 0.
 struct kaio_attachment {
-    uintptr_t bits;        // the file's handle; 0: never used; 1: used before
-    uint32_t pin_count;    // requests, from new to take
-    uint32_t write_count;  // writes staged or in flight
+    uintptr_t bits;              // the file's handle; 0: never used; 1: used before
+    uint64_t pin_count : 21;     // requests, from new to take
+    uint64_t write_count : 21;   // writes staged or in flight
+    uint64_t failed_count : 21;  // writes that failed or were short, and were not taken
+    uint64_t is_dropped : 1;     // to be let go when nothing pins it
 };
 
 struct kaio_queue_place {
-    struct kaio_place place;
+    _Alignas(64) struct kaio_place place;
     _Atomic uint32_t owner;       // a thread's number, or 0: none
-    _Atomic uint32_t inside;      // a call is running
+    uint32_t is_ending;           // its requests are being handed to on_lost
     _Atomic uint32_t has_strays;  // some slot's `stray` may be news
 
     uint32_t depth;
@@ -73,30 +75,28 @@ static inline struct kaio_queue_place *kaio_queue_at(uint32_t index) {
 // to drop it, it does. Never OK.
 kaio_status kaio_queue_refusal(uintptr_t bits);
 
-// kaio_queue_try_begin begins a call on `queue` when the calling thread owns it and is not in one.
-static inline bool kaio_queue_try_begin(struct kaio_queue_place *queue) {
-    if (KAIO_UNLIKELY(atomic_load_explicit(&queue->owner, memory_order_relaxed) !=
-                          kaio_thread_number() ||
-                      atomic_load_explicit(&queue->inside, memory_order_relaxed) != 0)) {
-        return false;
-    }
-    atomic_store_explicit(&queue->inside, 1, memory_order_relaxed);
-    atomic_signal_fence(memory_order_seq_cst);
-    return true;
+// kaio_queue_is_ours tells whether the calling thread may touch `queue`, once it has begun a call.
+static inline bool kaio_queue_is_ours(const struct kaio_queue_place *queue) {
+    return KAIO_LIKELY(atomic_load_explicit(&queue->owner, memory_order_relaxed) ==
+                           kaio_thread_number() &&
+                       queue->is_ending == 0);
 }
 
 // kaio_queue_enter begins a call and returns the queue, the caller's to touch until it leaves, or
 // NULL with the reason in `*out_why`.
 static inline struct kaio_queue_place *kaio_queue_enter(const kaio_queue *handle,
                                                         kaio_status *out_why) {
-    kaio_process_check();
     uintptr_t bits = (uintptr_t)handle;
-    struct kaio_queue_place *queue = kaio_queue_at(kaio_bits_index(bits));
-    if (KAIO_LIKELY(queue != NULL && kaio_bits_kind(bits) == KAIO_KIND_QUEUE &&
-                    atomic_load_explicit(&queue->place.word, memory_order_acquire) ==
-                        (kaio_bits_life(bits) | KAIO_QUEUE_OPEN) &&
-                    kaio_queue_try_begin(queue))) {
-        return queue;
+    if (KAIO_LIKELY(kaio_call_begin())) {
+        kaio_process_check();
+        struct kaio_queue_place *queue = kaio_queue_at(kaio_bits_index(bits));
+        if (KAIO_LIKELY(queue != NULL && kaio_bits_kind(bits) == KAIO_KIND_QUEUE &&
+                        atomic_load_explicit(&queue->place.word, memory_order_acquire) ==
+                            (kaio_bits_life(bits) | KAIO_QUEUE_OPEN) &&
+                        kaio_queue_is_ours(queue))) {
+            return queue;
+        }
+        kaio_call_end();
     }
     *out_why = kaio_queue_refusal(bits);
     return NULL;
@@ -108,9 +108,8 @@ static inline uint32_t kaio_queue_thread(const struct kaio_queue_place *queue) {
 }
 
 // kaio_queue_leave ends a call.
-static inline void kaio_queue_leave(struct kaio_queue_place *queue) {
-    atomic_signal_fence(memory_order_seq_cst);
-    atomic_store_explicit(&queue->inside, 0, memory_order_relaxed);
+static inline void kaio_queue_leave(void) {
+    kaio_call_end();
 }
 
 #endif  // KAIO_SAFE_QUEUE_PLACE_H_

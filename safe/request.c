@@ -36,8 +36,9 @@ static kaio_status out_of_range(const kaio_range *range, size_t buffer_bytes) {
         return kaio_status_pair(KAIO_RANGE, KAIO_SUBJECT_SIZE, range->size_bytes,
                                 buffer_bytes - range->buffer_offset_bytes);
     }
-    return kaio_status_pair(KAIO_RANGE, KAIO_SUBJECT_FILE_OFFSET, range->file_offset_bytes,
-                            (uint64_t)INT64_MAX - range->size_bytes);
+    kaio_status status = kaio_status_make(KAIO_RANGE, KAIO_SUBJECT_FILE_OFFSET);
+    status.detail = range->file_offset_bytes;
+    return status;
 }
 
 static kaio_status misaligned(kaio_subject subject, uint64_t number, uint32_t mask) {
@@ -88,7 +89,11 @@ static void fill_iocb(struct kaio_slot *slot, const struct kaio_transfer *transf
                      ? kaio_raw_prep_pread(file->fd, first, range->size_bytes, offset)
                      : kaio_raw_prep_pwrite(file->fd, first, range->size_bytes, offset);
     int32_t forced = atomic_load_explicit(&file->forced_rw_flags, memory_order_relaxed);
-    kaio_raw_set_rw_flags(&slot->iocb, (int32_t)transfer->flags.bits | forced);
+    int32_t wanted = (int32_t)transfer->flags.bits;
+    if (KAIO_UNLIKELY((forced & ~wanted) != 0)) {
+        slot->flags |= KAIO_SLOT_IS_FORCED;
+    }
+    kaio_raw_set_rw_flags(&slot->iocb, wanted | forced);
     kaio_raw_set_data(&slot->iocb, data);
 }
 
@@ -164,7 +169,7 @@ kaio_status kaio_request_new_transfer(kaio_queue *queue, const kaio_file *file,
     if (slot != NULL) {
         *out_bits = (uintptr_t)slot->iocb.aio_data;
     }
-    kaio_queue_leave(place);
+    kaio_queue_leave();
     return slot != NULL ? kaio_status_ok() : why;
 }
 
@@ -185,7 +190,7 @@ kaio_status kaio_request_start_transfer(kaio_queue *queue, const kaio_file *file
         out_ticket->bits = slot->iocb.aio_data;
         kaio_request_stage(place, slot, user);
     }
-    kaio_queue_leave(place);
+    kaio_queue_leave();
     return KAIO_LIKELY(slot != NULL) ? kaio_status_ok() : why;
 }
 
@@ -196,21 +201,19 @@ void kaio_request_make_room(struct kaio_queue_place *queue) {
     queue->staged_end = count;
 }
 
-void kaio_request_stage_sync(struct kaio_queue_place *queue, struct kaio_slot *slot) {
-    uint32_t write_count = queue->attachments[slot->attachment].write_count;
-    slot->epoch = ++queue->sync_epoch;
-    if (!slot->is_ordered || write_count == 0) {
-        kaio_request_append_staged(queue, slot);
-        return;
+// hold puts a sync at the end of those that wait for writes.
+static void hold(struct kaio_queue_place *queue, struct kaio_slot *slot) {
+    uint32_t *link = &queue->held_head;
+    while (*link != KAIO_NO_SLOT) {
+        link = &queue->slots[*link].next;
     }
-    slot->waits_for_count = write_count;
-    slot->next = queue->held_head;
-    queue->held_head = (uint32_t)(slot - queue->slots);
+    slot->next = KAIO_NO_SLOT;
+    *link = (uint32_t)(slot - queue->slots);
 }
 
-// release_sync lets a held sync go: to the kernel, or back to the caller.
+// release_sync lets a sync that waits for nothing go: to the kernel, or back to the caller.
 static void release_sync(struct kaio_queue_place *queue, struct kaio_slot *sync) {
-    if (!sync->was_preceded) {
+    if ((sync->flags & KAIO_SLOT_WAS_PRECEDED) == 0) {
         kaio_request_append_staged(queue, sync);
         return;
     }
@@ -219,17 +222,33 @@ static void release_sync(struct kaio_queue_place *queue, struct kaio_slot *sync)
     kaio_request_append_finished(queue, sync);
 }
 
+void kaio_request_stage_sync(struct kaio_queue_place *queue, struct kaio_slot *slot) {
+    const struct kaio_attachment *attachment = &queue->attachments[slot->attachment];
+    bool is_ordered = (slot->flags & KAIO_SLOT_IS_ORDERED) != 0;
+    slot->epoch = ++queue->sync_epoch;
+    slot->waits_for_count = is_ordered ? (uint32_t)attachment->write_count : 0;
+    // A write that failed already counts as long as the caller has not heard of it.
+    if (is_ordered && attachment->failed_count > 0) {
+        slot->flags |= KAIO_SLOT_WAS_PRECEDED;
+    }
+    if (slot->waits_for_count > 0) {
+        hold(queue, slot);
+    } else {
+        release_sync(queue, slot);
+    }
+}
+
 void kaio_request_settle_syncs(struct kaio_queue_place *queue, const struct kaio_slot *write) {
-    bool is_whole = write->refusal == KAIO_OK && !write->was_cancelled &&
-                    write->kernel_result >= 0 &&
-                    (uint64_t)write->kernel_result == write->iocb.aio_nbytes;
+    bool is_whole = kaio_request_is_whole(write);
     uint32_t *link = &queue->held_head;
     while (*link != KAIO_NO_SLOT) {
         struct kaio_slot *sync = &queue->slots[*link];
         // Epochs are compared by their distance: the counter may wrap, the depth does not reach it.
         bool is_later = (int32_t)(sync->epoch - write->epoch) > 0;
         bool is_concerned = sync->attachment == write->attachment && is_later;
-        sync->was_preceded |= is_concerned && !is_whole;
+        if (is_concerned && !is_whole) {
+            sync->flags |= KAIO_SLOT_WAS_PRECEDED;
+        }
         if (!is_concerned || --sync->waits_for_count > 0) {
             link = &sync->next;
             continue;
@@ -264,16 +283,23 @@ static kaio_code why_no_entry(const struct kaio_queue_place *queue) {
     return kaio_queue_thread(queue) == kaio_thread_number() ? KAIO_REENTERED : KAIO_WRONG_THREAD;
 }
 
-static bool try_begin(struct kaio_queue_place *queue) {
-    uintptr_t word = atomic_load_explicit(&queue->place.word, memory_order_acquire);
-    return kaio_word_state(word) == KAIO_QUEUE_OPEN && kaio_queue_try_begin(queue);
-}
-
-// report_stray leaves word for the owner that the request of `bits` was given up elsewhere.
+// report_stray leaves word for the owner that the request of `bits` was given up elsewhere, unless
+// it was already, or is idle no more.
 static void report_stray(struct kaio_queue_place *queue, struct kaio_slot *slot, uintptr_t bits,
                          kaio_code code) {
-    atomic_store(&slot->stray, kaio_bits_life(bits) | (uintptr_t)code);
+    uintptr_t life = kaio_bits_life(bits);
+    uintptr_t stray = atomic_load(&slot->stray);
+    do {
+        if (!is_idle(slot, bits, kaio_bits_kind(bits)) || kaio_bits_life(stray) == life) {
+            return;
+        }
+    } while (!atomic_compare_exchange_weak(&slot->stray, &stray, life | (uintptr_t)code));
     atomic_store(&queue->has_strays, 1);
+}
+
+static bool is_enterable(const struct kaio_queue_place *queue) {
+    uintptr_t word = atomic_load_explicit(&queue->place.word, memory_order_acquire);
+    return kaio_word_state(word) == KAIO_QUEUE_OPEN && kaio_queue_is_ours(queue);
 }
 
 // What an idle request's owner wants when it may not enter the queue.
@@ -284,18 +310,19 @@ enum otherwise { LEAVE_IT, GIVE_IT_UP };
 // of the queue will find it finished.
 static struct kaio_slot *enter(uintptr_t bits, uint32_t kind, enum otherwise otherwise,
                                struct kaio_queue_place **out_queue, kaio_status *out_why) {
+    bool has_begun = kaio_call_begin();
     kaio_process_check();
     struct kaio_slot *slot = find(bits, out_queue);
-    bool has_begun = slot != NULL && try_begin(*out_queue);
-    if (KAIO_LIKELY(has_begun && is_idle(slot, bits, kind))) {
+    bool is_good = slot != NULL && is_idle(slot, bits, kind);
+    if (KAIO_LIKELY(has_begun && is_good && is_enterable(*out_queue))) {
         return slot;
     }
     kaio_code code = bits == 0 ? KAIO_NULL_ARGUMENT : KAIO_STALE;
-    if (!has_begun && slot != NULL && is_idle(slot, bits, kind)) {
+    if (is_good) {
         code = why_no_entry(*out_queue);
     }
     if (has_begun) {
-        kaio_queue_leave(*out_queue);
+        kaio_call_end();
     }
     bool is_stray = code == KAIO_WRONG_THREAD || code == KAIO_REENTERED;
     if (is_stray && otherwise == GIVE_IT_UP) {
@@ -319,7 +346,7 @@ void kaio_request_collect_strays(struct kaio_queue_place *queue) {
             continue;
         }
         --queue->idle_count;
-        slot->refusal = (uint8_t)(stray & ~KAIO_LIFE_MASK);
+        slot->refusal = (uint16_t)(stray & ~KAIO_LIFE_MASK);
         slot->kernel_result = 0;
         kaio_request_append_finished(queue, slot);
     }
@@ -331,7 +358,7 @@ kaio_ticket kaio_request_push(uintptr_t bits, uint32_t kind, uint64_t user) {
     struct kaio_slot *slot = enter(bits, kind, GIVE_IT_UP, &queue, &why);
     if (KAIO_LIKELY(slot != NULL)) {
         kaio_request_stage(queue, slot, user);
-        kaio_queue_leave(queue);
+        kaio_queue_leave();
         return (kaio_ticket){.bits = bits};
     }
     bool is_stray = why.code == KAIO_WRONG_THREAD || why.code == KAIO_REENTERED;
@@ -355,7 +382,7 @@ kaio_status kaio_request_abandon(uintptr_t bits, uint32_t kind, kaio_buffer **ou
         return why;
     }
     *out_buffer = give_up(queue, slot);
-    kaio_queue_leave(queue);
+    kaio_queue_leave();
     return kaio_status_ok();
 }
 
@@ -365,7 +392,7 @@ void kaio_request_drop(uintptr_t bits, uint32_t kind) {
     struct kaio_slot *slot = enter(bits, kind, GIVE_IT_UP, &queue, &why);
     if (slot != NULL) {
         kaio_buffer *buffer = give_up(queue, slot);
-        kaio_queue_leave(queue);
+        kaio_queue_leave();
         kaio_buffer_drop(&buffer);
     }
 }

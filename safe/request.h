@@ -51,9 +51,7 @@ static inline struct kaio_slot *kaio_request_take_slot(struct kaio_queue_place *
     slot->buffer = NULL;
     slot->user = 0;
     slot->refusal = KAIO_OK;
-    slot->was_cancelled = false;
-    slot->was_preceded = false;
-    slot->is_ordered = false;
+    slot->flags = 0;
     uintptr_t life = kaio_bits_life(kaio_slot_load(slot));
     atomic_store_explicit(&slot->word, kaio_slot_word(life, kind, KAIO_SLOT_IDLE),
                           memory_order_relaxed);
@@ -98,6 +96,12 @@ static inline void kaio_request_stage(struct kaio_queue_place *queue, struct kai
 // kaio_request_settle_syncs tells the held syncs that were pushed after `write` how it ended.
 void kaio_request_settle_syncs(struct kaio_queue_place *queue, const struct kaio_slot *write);
 
+// kaio_request_is_whole tells whether a finished transfer moved all that it was asked to.
+static inline bool kaio_request_is_whole(const struct kaio_slot *slot) {
+    return slot->refusal == KAIO_OK && (slot->flags & KAIO_SLOT_WAS_CANCELLED) == 0 &&
+           slot->kernel_result == (int64_t)slot->iocb.aio_nbytes;
+}
+
 static inline void kaio_request_append_finished(struct kaio_queue_place *queue,
                                                 struct kaio_slot *slot) {
     uint32_t index = (uint32_t)(slot - queue->slots);
@@ -118,7 +122,12 @@ static inline void kaio_request_finish(struct kaio_queue_place *queue, struct ka
     bool is_write = kaio_slot_kind(kaio_slot_load(slot)) == KAIO_KIND_WRITE;
     kaio_request_append_finished(queue, slot);
     if (is_write) {
-        --queue->attachments[slot->attachment].write_count;
+        struct kaio_attachment *attachment = &queue->attachments[slot->attachment];
+        --attachment->write_count;
+        if (KAIO_UNLIKELY(!kaio_request_is_whole(slot))) {
+            slot->flags |= KAIO_SLOT_HAS_FAILED;
+            ++attachment->failed_count;
+        }
         if (KAIO_UNLIKELY(queue->held_head != KAIO_NO_SLOT)) {
             kaio_request_settle_syncs(queue, slot);
         }
@@ -127,6 +136,9 @@ static inline void kaio_request_finish(struct kaio_queue_place *queue, struct ka
 
 // kaio_request_free unpins the file and frees the slot. The buffer was unpinned before.
 static inline void kaio_request_free(struct kaio_queue_place *queue, struct kaio_slot *slot) {
+    if (KAIO_UNLIKELY((slot->flags & KAIO_SLOT_HAS_FAILED) != 0)) {
+        --queue->attachments[slot->attachment].failed_count;
+    }
     kaio_attachment_unpin(queue, slot->attachment);
     uintptr_t life = kaio_bits_life(kaio_slot_load(slot)) + KAIO_LIFE_ONE;
     atomic_store_explicit(&slot->word, kaio_slot_word(life, 0, KAIO_SLOT_FREE),

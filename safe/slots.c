@@ -99,12 +99,12 @@ static uint32_t take_run(uint32_t count) {
 }
 
 struct kaio_slot *kaio_slots_take(uint32_t count, uint32_t queue, uint32_t *out_first_index) {
-    (void)pthread_mutex_lock(&kaio_queues.kind_lock);
+    kaio_lock(&kaio_queues.kind_lock);
     uint32_t index = take_run(count);
     if (index == KAIO_NO_SLOT && map_more(count)) {
         index = take_run(count);
     }
-    (void)pthread_mutex_unlock(&kaio_queues.kind_lock);
+    kaio_unlock(&kaio_queues.kind_lock);
     if (index == KAIO_NO_SLOT) {
         return NULL;
     }
@@ -124,7 +124,11 @@ void kaio_slots_give_back(struct kaio_slot *slots, uint32_t first_index, uint32_
     for (uint32_t i = 0; i < count; ++i) {
         atomic_store_explicit(&slots[i].queue, 0, memory_order_relaxed);
     }
-    (void)pthread_mutex_lock(&kaio_queues.kind_lock);
+    kaio_lock(&kaio_queues.kind_lock);
     insert(first_index, count);
-    (void)pthread_mutex_unlock(&kaio_queues.kind_lock);
+    kaio_unlock(&kaio_queues.kind_lock);
+}
+
+void kaio_slots_forget(void) {
+    first_free_run = KAIO_NO_SLOT;
 }

@@ -24,6 +24,15 @@ enum {
     KAIO_SLOT_FINISHED = 4
 };
 
+// Flags of a slot.
+enum {
+    KAIO_SLOT_WAS_CANCELLED = 1,
+    KAIO_SLOT_WAS_PRECEDED = 2,  // a sync: a write before it failed
+    KAIO_SLOT_IS_ORDERED = 4,    // a sync: waits for the writes before it
+    KAIO_SLOT_IS_FORCED = 8,     // RWF_NOWAIT was the library's wish, not the caller's
+    KAIO_SLOT_HAS_FAILED = 16    // a write: finished, not whole, not taken
+};
+
 #define KAIO_NO_SLOT UINT32_MAX
 
 extern struct kaio_table kaio_queues;  // in queue.c
@@ -42,10 +51,8 @@ struct kaio_slot {
     _Atomic uint32_t queue;    // index of the queue that has the run; 0: none
     uint32_t epoch;            // how many syncs the queue had when this was pushed
     uint32_t waits_for_count;  // writes that a held sync waits for
-    uint8_t refusal;           // a kaio_code, when the kernel never had it
-    bool was_cancelled;
-    bool was_preceded;
-    bool is_ordered;  // a sync that waits for writes
+    uint16_t refusal;          // a kaio_code, when the kernel never had it
+    uint16_t flags;
 };
 #if UINTPTR_MAX > 0xffffffffu
 static_assert(sizeof(struct kaio_slot) == 128, "two cache lines");
@@ -57,6 +64,9 @@ struct kaio_slot *kaio_slots_take(uint32_t count, uint32_t queue, uint32_t *out_
 
 // kaio_slots_give_back returns a run, all of whose slots are free.
 void kaio_slots_give_back(struct kaio_slot *slots, uint32_t first_index, uint32_t count);
+
+// kaio_slots_forget begins without free runs: in a child, whose parent may have been changing them.
+void kaio_slots_forget(void);
 
 // kaio_slot_at returns the slot `index`, or NULL where there never was one.
 struct kaio_slot *kaio_slot_at(uint32_t index);

@@ -161,6 +161,11 @@ static void append_busy(struct line *line, kaio_status status) {
 static void append_numbers(struct line *line, kaio_status status) {
     switch ((kaio_code)status.code) {
         case KAIO_RANGE:
+            if (status.subject == KAIO_SUBJECT_FILE_OFFSET) {
+                append(line, ": %llu and the size are more than the largest file offset, %lld",
+                       (unsigned long long)status.detail, (long long)INT64_MAX);
+                return;
+            }
             append(line, ": asked for %u, the limit is %u", first_half(status),
                    second_half(status));
             return;

@@ -16,7 +16,7 @@ static struct kaio_slot *prepare(struct kaio_queue_place *queue, const kaio_file
     }
     struct kaio_slot *slot = kaio_request_take_slot(queue, KAIO_KIND_SYNC, attachment);
     bool is_all = kind == KAIO_SYNC_ALL || kind == KAIO_SYNC_ALL_UNORDERED;
-    slot->is_ordered = kind == KAIO_SYNC_DATA || kind == KAIO_SYNC_ALL;
+    slot->flags = kind == KAIO_SYNC_DATA || kind == KAIO_SYNC_ALL ? KAIO_SLOT_IS_ORDERED : 0;
     slot->iocb = is_all ? kaio_raw_prep_fsync(place->fd) : kaio_raw_prep_fdsync(place->fd);
     kaio_raw_set_data(&slot->iocb, kaio_request_bits(queue, slot));
     return slot;
@@ -42,7 +42,7 @@ static struct kaio_slot *begin(kaio_queue *handle, const kaio_file *file, kaio_s
     }
     struct kaio_slot *slot = prepare(queue, file, kind, out_why);
     if (slot == NULL) {
-        kaio_queue_leave(queue);
+        kaio_queue_leave();
     }
     *out_queue = queue;
     return slot;
@@ -57,7 +57,7 @@ kaio_status kaio_sync_new(kaio_queue *queue, kaio_file *file, kaio_sync_kind kin
         return why;
     }
     *out_sync = (kaio_sync *)(uintptr_t)slot->iocb.aio_data;
-    kaio_queue_leave(place);
+    kaio_queue_leave();
     return kaio_status_ok();
 }
 
@@ -96,6 +96,6 @@ kaio_status kaio_sync_start(kaio_queue *queue, kaio_file *file, kaio_sync_kind k
     }
     out_ticket->bits = slot->iocb.aio_data;
     kaio_request_stage(place, slot, user);
-    kaio_queue_leave(place);
+    kaio_queue_leave();
     return kaio_status_ok();
 }

@@ -13,6 +13,9 @@ static struct kaio_table *all_tables;
 static uint32_t not_begun;  // stays 0
 _Atomic(uint32_t *) kaio_process_word = &not_begun;
 
+_Thread_local uint32_t kaio_call_depth __attribute__((tls_model("initial-exec")));
+static _Thread_local bool is_beginning;
+
 static void *map_zeroed(size_t size_bytes) {
     int saved_errno = errno;
     void *bytes = mmap(NULL, size_bytes, PROT_READ | PROT_WRITE,
@@ -25,13 +28,13 @@ static void learn_of(struct kaio_table *table) {
     if (atomic_load_explicit(&table->is_known, memory_order_acquire)) {
         return;
     }
-    (void)pthread_mutex_lock(&process_lock);
+    kaio_lock(&process_lock);
     if (!atomic_load_explicit(&table->is_known, memory_order_relaxed)) {
         table->next_table = all_tables;
         all_tables = table;
         atomic_store_explicit(&table->is_known, true, memory_order_release);
     }
-    (void)pthread_mutex_unlock(&process_lock);
+    kaio_unlock(&process_lock);
 }
 
 // extend makes the next place of `table`, with its lock held.
@@ -58,7 +61,7 @@ static struct kaio_place *extend(struct kaio_table *table) {
 
 void *kaio_table_take(struct kaio_table *table) {
     learn_of(table);
-    (void)pthread_mutex_lock(&table->lock);
+    kaio_lock(&table->lock);
     struct kaio_place *place;
     if (table->free_head != 0) {
         place = kaio_table_at(table, table->free_head, table->place_bytes);
@@ -67,7 +70,7 @@ void *kaio_table_take(struct kaio_table *table) {
     } else {
         place = extend(table);
     }
-    (void)pthread_mutex_unlock(&table->lock);
+    kaio_unlock(&table->lock);
     return place;
 }
 
@@ -77,16 +80,16 @@ void kaio_table_give_back(struct kaio_table *table, struct kaio_place *place, ui
     if (life == 0) {
         return;  // every life of this place is spent: it is never given out again
     }
-    (void)pthread_mutex_lock(&table->lock);
+    kaio_lock(&table->lock);
     place->next = table->free_head;
     table->free_head = place->index;
-    (void)pthread_mutex_unlock(&table->lock);
+    kaio_unlock(&table->lock);
 }
 
 uint32_t kaio_table_end(struct kaio_table *table) {
-    (void)pthread_mutex_lock(&table->lock);
+    kaio_lock(&table->lock);
     uint32_t end = table->made_count;
-    (void)pthread_mutex_unlock(&table->lock);
+    kaio_unlock(&table->lock);
     return end;
 }
 
@@ -109,6 +112,9 @@ kaio_status kaio_table_stale(struct kaio_table *table, uintptr_t bits, uint32_t 
 static void disown(struct kaio_table *table) {
     table->lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
     table->kind_lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+    if (table->in_child != NULL) {
+        table->in_child();
+    }
     for (uint32_t index = 1; index < table->made_count; ++index) {
         struct kaio_place *place = kaio_table_at(table, index, table->place_bytes);
         uintptr_t word = atomic_load_explicit(&place->word, memory_order_relaxed);
@@ -123,47 +129,55 @@ static void forget_in_child(void) {
     __atomic_store_n(atomic_load(&kaio_process_word), 0, __ATOMIC_RELAXED);
 }
 
-// begin_first makes the word, which the kernel wipes in a child, also after clone(2) by hand.
+// begin_first makes the word, which the kernel wipes in a child, also after clone(2) by hand. Of
+// two threads that do this at once one is too late. No lock: a child could inherit it held.
 static void begin_first(void) {
     static uint32_t without_page;
     int saved_errno = errno;
-    uint32_t *word = map_zeroed(sizeof *word);
-    bool is_wiped = word != NULL && madvise(word, sizeof *word, MADV_WIPEONFORK) == 0;
-    if (!is_wiped) {
+    uint32_t *page = map_zeroed(sizeof *page);
+    bool is_wiped = page != NULL && madvise(page, sizeof *page, MADV_WIPEONFORK) == 0;
+    uint32_t *word = page == NULL ? &without_page : page;
+    __atomic_store_n(word, KAIO_PROCESS_BEGUN, __ATOMIC_RELAXED);
+    uint32_t *expected = &not_begun;
+    if (!atomic_compare_exchange_strong(&kaio_process_word, &expected, word)) {
+        (void)munmap(page, sizeof *page);
+    } else if (!is_wiped) {
         (void)pthread_atfork(NULL, NULL, forget_in_child);
     }
     errno = saved_errno;
-    word = word == NULL ? &without_page : word;
-    __atomic_store_n(word, KAIO_PROCESS_BEGUN, __ATOMIC_RELAXED);
-    atomic_store_explicit(&kaio_process_word, word, memory_order_release);
 }
 
-// begin_in_child disowns what the parent had: one thread does it, and the others wait.
-static void begin_in_child(uint32_t *word) {
-    uint32_t expected = 0;
-    if (!__atomic_compare_exchange_n(word, &expected, KAIO_PROCESS_BEGINNING, false,
-                                     __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE)) {
-        while (__atomic_load_n(word, __ATOMIC_ACQUIRE) == KAIO_PROCESS_BEGINNING) {
-            (void)sched_yield();
-        }
-        return;
-    }
+static void disown_all(void) {
     process_lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
     for (struct kaio_table *table = all_tables; table != NULL; table = table->next_table) {
         disown(table);
     }
-    __atomic_store_n(word, KAIO_PROCESS_BEGUN, __ATOMIC_RELEASE);
+}
+
+// begin_in_child disowns what the parent had: one thread does it and the others wait, except for a
+// signal handler in the thread that does it.
+static void begin_in_child(uint32_t *word) {
+    uint32_t expected = 0;
+    if (is_beginning) {
+        return;
+    }
+    is_beginning = true;
+    if (__atomic_compare_exchange_n(word, &expected, KAIO_PROCESS_BEGINNING, false,
+                                    __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE)) {
+        disown_all();
+        __atomic_store_n(word, KAIO_PROCESS_BEGUN, __ATOMIC_RELEASE);
+    }
+    while (__atomic_load_n(word, __ATOMIC_ACQUIRE) == KAIO_PROCESS_BEGINNING) {
+        (void)sched_yield();
+    }
+    is_beginning = false;
 }
 
 void kaio_process_begin(void) {
     uint32_t *word = atomic_load_explicit(&kaio_process_word, memory_order_acquire);
-    if (word != &not_begun) {
-        begin_in_child(word);
-        return;
-    }
-    (void)pthread_mutex_lock(&process_lock);
-    if (atomic_load_explicit(&kaio_process_word, memory_order_relaxed) == &not_begun) {
+    if (word == &not_begun) {
         begin_first();
+    } else {
+        begin_in_child(word);
     }
-    (void)pthread_mutex_unlock(&process_lock);
 }

@@ -82,6 +82,7 @@ struct kaio_table {
     pthread_mutex_t kind_lock;  // for the kind's own use; new in a child, as the other
     _Atomic bool is_known;      // to the list of all tables
     struct kaio_table *next_table;
+    void (*in_child)(void);  // the kind's own part of disowning, or NULL
     _Atomic(char *) chunks[KAIO_CHUNK_COUNT];
 };
 
@@ -115,6 +116,37 @@ uint32_t kaio_table_end(struct kaio_table *table);
 // `subject`.
 kaio_status kaio_table_stale(struct kaio_table *table, uintptr_t bits, uint32_t kind,
                              kaio_subject subject);
+
+// How many calls and locks the calling thread is inside of. A signal handler that finds it above 0
+// has interrupted one, and is answered REENTERED by whatever would meet the same state.
+extern _Thread_local uint32_t kaio_call_depth __attribute__((tls_model("initial-exec")));
+
+// kaio_call_begin begins a call that must not meet another one of its thread. False: it would.
+static inline bool kaio_call_begin(void) {
+    if (KAIO_UNLIKELY(kaio_call_depth != 0)) {
+        return false;
+    }
+    kaio_call_depth = 1;
+    atomic_signal_fence(memory_order_seq_cst);
+    return true;
+}
+
+static inline void kaio_call_end(void) {
+    atomic_signal_fence(memory_order_seq_cst);
+    kaio_call_depth = 0;
+}
+
+static inline void kaio_lock(pthread_mutex_t *lock) {
+    ++kaio_call_depth;
+    atomic_signal_fence(memory_order_seq_cst);
+    (void)pthread_mutex_lock(lock);
+}
+
+static inline void kaio_unlock(pthread_mutex_t *lock) {
+    (void)pthread_mutex_unlock(lock);
+    atomic_signal_fence(memory_order_seq_cst);
+    --kaio_call_depth;
+}
 
 // The process's word: 0 before the first look, which is at its start and after a fork; then
 // BEGINNING while one thread looks, then BEGUN.

@@ -13,8 +13,8 @@
 
 // A kaio_thread is the public half of a thread: others may leave something for it.
 struct kaio_thread {
-    struct kaio_place place;
-    _Atomic uint32_t inbox;  // index of the first buffer that others dropped, or 0
+    _Alignas(64) struct kaio_place place;
+    _Atomic uint32_t has_post;  // others dropped buffers that are bound to it
 };
 
 extern _Thread_local uint32_t kaio_thread_number_ __attribute__((tls_model("initial-exec")));

@@ -81,6 +81,8 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"SyncRefused", Refused(KAIO_SYNC, EINVAL), kNoTransfer, KAIO_SYNC_REFUSED, EINVAL, 0},
         Case{"SyncCancelled", Cancelled(KAIO_SYNC, 0), kNoTransfer, KAIO_SYNC_CANCELLED, 0, 0},
         Case{"SyncPreceded", Preceded(), kNoTransfer, KAIO_SYNC_PRECEDED_BY_FAILURE, 0, 0},
+        Case{"NoErrnoAtAll", Ending(KAIO_READ, INT64_MIN, 512), KAIO_TRANSFER_FAILED, kNoSync,
+             INT32_MAX, 0},
         Case{"NoOperation", Ending(KAIO_NO_OPERATION, 512, 512), kNoTransfer, kNoSync, 0, 0}),
     [](const testing::TestParamInfo<Case> &c) { return std::string(c.param.name); });
 

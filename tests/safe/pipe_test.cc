@@ -80,6 +80,20 @@ TEST_F(PipeTest, AStallThatIsAllowedSleepsInTheSubmitCall) {
     kaio_completion_drop(&completion);
 }
 
+TEST_F(PipeTest, NowaitThatTheCallerAskedForIsNotReportedAsAStall) {
+    // /proc files know no RWF_NOWAIT.
+    kaio_file *proc = OpenFile("/proc/self/stat", O_RDONLY);
+    kaio_buffer *buffer = NewBuffer(512);
+    kaio_ticket ticket = {};
+    ASSERT_OK(
+        K(kaio_read_start(queue_, proc, Range(0, 512), kaio_rw_nowait(), 0, &buffer, &ticket)));
+    kaio_completion completion = WaitAndTake();
+    EXPECT_EQ(completion.transfer, KAIO_TRANSFER_REFUSED);
+    EXPECT_EQ(completion.refusal.code, KAIO_OS_ERROR) << Text(completion);
+    kaio_completion_drop(&completion);
+    kaio_file_drop(&proc);
+}
+
 TEST_F(PipeTest, TheEndOfAPipeIsAnEnd) {
     kaio_file_drop(&writer_);
     kaio_buffer *read = NewBuffer(100);

@@ -363,6 +363,56 @@ TEST_F(SimTest, AHeldSyncIsSentWhenTheLastOfItsWritesWasReaped) {
     EXPECT_EQ(Take().sync, KAIO_SYNC_SYNCED);
 }
 
+TEST_F(SimTest, HeldSyncsAreSentInTheOrderOfTheirPushes) {
+    kaio_sim_script script = {};
+    script.hold = true;
+    Play(script);
+    kaio_buffer *buffer = NewBuffer(512);
+    StartWrite(file_, 0, &buffer, 100);
+    for (uint64_t i = 0; i < 4; ++i) {
+        kaio_ticket ticket = {};
+        ASSERT_OK(K(kaio_sync_start(queue_, file_, KAIO_SYNC_DATA, i, &ticket)));
+    }
+    EXPECT_EQ(Wait(5), 5u);
+    kaio_completion completion = Take();
+    kaio_completion_drop(&completion);
+    for (uint64_t i = 0; i < 4; ++i) {
+        EXPECT_EQ(Take().user, i);
+    }
+}
+
+TEST_F(SimTest, ASyncBehindManyWritesCostsTwoWaits) {
+    kaio_sim_script script = {};
+    script.hold = true;
+    Play(script);
+    for (uint32_t i = 0; i + 1 < kDepth; ++i) {
+        kaio_buffer *buffer = NewBuffer(512);
+        StartWrite(file_, i * 512, &buffer);
+    }
+    kaio_ticket ticket = {};
+    ASSERT_OK(K(kaio_sync_start(queue_, file_, KAIO_SYNC_DATA, 0, &ticket)));
+    EXPECT_EQ(Wait(kDepth), kDepth);
+    EXPECT_LE(kaio_sim_call_counts().getevents_count, 2u);
+    EXPECT_EQ(kaio_sim_call_counts().submit_count, 2u);
+}
+
+TEST_F(SimTest, AHandlerOfLostRequestsMayOpenAQueueInTheSameVariable) {
+    StartReads(1);
+    kaio_destroy_report report = {};
+    ASSERT_OK(kaio_queue_destroy(
+        &queue_,
+        [](void *context, kaio_completion *) {
+            kaio_queue_options options = {};
+            options.depth = kDepth;
+            EXPECT_OK(kaio_queue_open(&options, static_cast<kaio_queue **>(context)));
+        },
+        &queue_, &report));
+    ASSERT_NE(queue_, nullptr);
+    StartReads(1);
+    EXPECT_EQ(Wait(1), 1u);
+    TakeAll(1);
+}
+
 TEST_F(SimTest, CloseIsBusyWhileARequestIsInFlight) {
     kaio_sim_script script = {};
     script.hold = true;

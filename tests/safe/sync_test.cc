@@ -155,6 +155,28 @@ TEST_F(SyncTest, ASyncBehindAFailedWriteIsNotSent) {
     EXPECT_EQ(WaitAndTake().sync, KAIO_SYNC_SYNCED);
 }
 
+TEST_F(SyncTest, AFailedWriteCountsUntilItWasTaken) {
+    const int fd = open(temp_.path(), O_RDWR | O_CLOEXEC);
+    kaio_file *doomed = nullptr;
+    ASSERT_OK(kaio_file_borrow(fd, &doomed));
+    kaio_buffer *buffer = NewBuffer(512);
+    StartWrite(doomed, 0, &buffer, 1);
+    close(fd);
+    EXPECT_EQ(Wait(1), 1u);  // it has failed by now, and the caller does not know
+    ASSERT_EQ(open(temp_.path(), O_RDWR | O_CLOEXEC), fd);
+    kaio_ticket ticket = {};
+    ASSERT_OK(K(kaio_sync_start(queue_, doomed, KAIO_SYNC_DATA, 2, &ticket)));
+    EXPECT_EQ(Wait(2), 2u);
+    kaio_completion write = Take();
+    EXPECT_EQ(write.transfer, KAIO_TRANSFER_REFUSED);
+    kaio_completion_drop(&write);
+    EXPECT_EQ(Take().sync, KAIO_SYNC_PRECEDED_BY_FAILURE);
+    ASSERT_OK(K(kaio_sync_start(queue_, doomed, KAIO_SYNC_DATA, 3, &ticket)));
+    EXPECT_EQ(WaitAndTake().sync, KAIO_SYNC_SYNCED) << "the caller knows by now";
+    kaio_file_drop(&doomed);
+    close(fd);
+}
+
 TEST_F(SyncTest, AHeldSyncIsCancelledWhenItsQueueIsDestroyed) {
     StartWrites(2);
     StartSync();

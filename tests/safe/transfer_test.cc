@@ -156,6 +156,9 @@ TEST_F(TransferTest, FileOffsetsThatTheKernelHasNoNumberForAreRefused) {
     kaio_status status = TryRead(Range(UINT64_MAX, 1), &buffer);
     EXPECT_CODE(KAIO_RANGE, status);
     EXPECT_EQ(status.subject, KAIO_SUBJECT_FILE_OFFSET);
+    EXPECT_EQ(Text(status),
+              "range (file offset): 18446744073709551615 and the size are more than the largest "
+              "file offset, 9223372036854775807");
     EXPECT_CODE(KAIO_RANGE, TryRead(Range(INT64_MAX, 1), &buffer));
     EXPECT_CODE(KAIO_OK, TryRead(Range(INT64_MAX - 1, 1), &buffer));
     kaio_completion completion = WaitAndTake();
