@@ -1,0 +1,32 @@
+// The answer of -DCALL=... is not looked at.
+
+#include "kaio/safe/kaio.h"
+
+extern kaio_queue *queue;
+extern kaio_file *file;
+extern kaio_buffer *buffer;
+extern kaio_read *reading;
+extern kaio_write *writing;
+extern kaio_sync *syncing;
+extern kaio_range range;
+extern kaio_rw_flags flags;
+extern kaio_deadline deadline;
+extern kaio_queue_options options;
+extern kaio_flush_report flushed;
+extern kaio_destroy_report destroyed;
+extern kaio_queue_counts counts;
+extern kaio_completion completion;
+extern kaio_alignment alignment;
+extern kaio_ticket ticket;
+extern uint32_t ready;
+extern int fd;
+
+void ignored(void);
+
+void ignored(void) {
+#ifdef OK
+    kaio_ignore(CALL);
+#else
+    CALL;
+#endif
+}

@@ -1,0 +1,48 @@
+#include "message.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "progress.h"
+
+static const char *command = "";
+
+__attribute__((format(printf, 1, 0))) static void say(const char *format, va_list arguments) {
+    progress_clear();
+    (void)fprintf(stderr, "kaio: %s: ", command);
+    (void)vfprintf(stderr, format, arguments);
+    (void)fputc('\n', stderr);
+}
+
+void message_begin(const char *name) {
+    command = name;
+}
+
+void message_note(const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    say(format, arguments);
+    va_end(arguments);
+}
+
+bool message_error(const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    say(format, arguments);
+    va_end(arguments);
+    return false;
+}
+
+bool message_os_error(const char *path, const char *operation, int os_error) {
+    return message_error("%s: %s: %s", path, operation, strerror(os_error));
+}
+
+bool message_status(const char *path, const char *operation, kaio_status status) {
+    if (status.code == KAIO_OS_ERROR) {
+        return message_os_error(path, operation, status.os_error);
+    }
+    char text[160];
+    (void)kaio_status_message(status, text, sizeof text);
+    return message_error("%s: %s: %s", path, operation, text);
+}
