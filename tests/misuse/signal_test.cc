@@ -35,6 +35,7 @@ constexpr uint32_t kLeastReentered = 50;
 struct Storm {
     kaio_queue *queue;
     kaio_file *file;
+    kaio_file *other_file;
     std::atomic<uint32_t> next_word;
     std::vector<std::atomic<uint8_t>> ended_count;
     std::atomic<uint32_t> refused_count;
@@ -114,9 +115,16 @@ void WaitInside() {
     (void)Through(kaio_queue_wait(storm->queue, 0, kaio_deadline_now(), &ready), KAIO_OK);
 }
 
+// What needs the locks of the tables: of the files here, and of the buffers never.
+void AttachInside() {
+    if (Through(kaio_file_attach(storm->other_file, storm->queue), KAIO_OK)) {
+        (void)Through(kaio_file_detach(storm->other_file, storm->queue), KAIO_BUSY);
+    }
+}
+
 void OnSignal(int) {
     const int before = errno;
-    switch (++storm->round_count % 4) {
+    switch (++storm->round_count % 5) {
         case 0:
             TakeInside();
             break;
@@ -125,6 +133,9 @@ void OnSignal(int) {
             break;
         case 2:
             PushInside();
+            break;
+        case 3:
+            AttachInside();
             break;
         default:
             WaitInside();
@@ -165,6 +176,7 @@ class SignalTest : public QueueTest {
         file_ = OpenFile(disk_.path());
         storm_.queue = queue_;
         storm_.file = file_;
+        storm_.other_file = OpenFile(disk_.path());
         storm = &storm_;
         ASSERT_OK(K(kaio_file_attach(file_, queue_)));
         struct sigaction action = {};
@@ -175,6 +187,7 @@ class SignalTest : public QueueTest {
     void TearDown() override {
         sigaction(SIGALRM, &old_action_, nullptr);
         EXPECT_OK(kaio_file_close(&file_));
+        EXPECT_OK(kaio_file_close(&storm_.other_file));
         EXPECT_OK(kaio_queue_close(&queue_));
         QueueTest::TearDown();
     }
@@ -221,52 +234,83 @@ class SignalTest : public QueueTest {
         return storm_.round_count >= kHandlerRounds && storm_.reentered_count >= kLeastReentered;
     }
 
+    // Run calls `round` in the storm until there were signals enough, and then takes stock.
+    template <typename Round>
+    void Run(Round round) {
+        for (int i = 0; i < kBufferCount; ++i) {
+            buffers_.push_back(NewBuffer(kSizeBytes));
+        }
+        const time_t end = time(nullptr) + kLimitSeconds;
+
+        SetTimer(50);
+        while (!IsEnough() && time(nullptr) < end && storm_.next_word < kWordCount - 100 &&
+               !HasFailure()) {
+            round();
+        }
+        SetTimer(0);
+
+        EXPECT_TRUE(IsEnough()) << storm_.round_count << " rounds, " << storm_.reentered_count
+                                << " answers from inside, after " << storm_.next_word
+                                << " requests";
+        EXPECT_EQ(storm_.wrong_count, 0u) << "the last one: " << storm_.wrong_code;
+        TakeRest();
+        ExpectEachOnce();
+        for (int i = 0; i < storm_.spare_count; ++i) {
+            kaio_buffer_drop(&storm_.spares[i]);
+        }
+        for (kaio_buffer *&buffer : buffers_) {
+            kaio_buffer_drop(&buffer);
+        }
+    }
+
+    void TakeRest() {
+        kaio_read *idle = Handle<kaio_read>(storm_.idle);
+        kaio_read_drop(&idle);
+        while (Counts().free_count < kDepth && !HasFailure()) {
+            TakeAll();
+        }
+    }
+
+    void ExpectEachOnce() const {
+        uint32_t missing = 0;
+        for (uint32_t word = 1; word < storm_.next_word; ++word) {
+            const int count = storm_.ended_count[word];
+            EXPECT_LE(count, 1) << "word " << word;
+            missing += count == 0;
+        }
+        EXPECT_EQ(missing, storm_.refused_count) << "only what was pushed inside has no word";
+    }
+
     TempFile disk_{Pattern(kSizeBytes)};
     kaio_file *file_ = nullptr;
     std::vector<kaio_buffer *> buffers_;
-    Storm storm_{nullptr, nullptr, {1}, std::vector<std::atomic<uint8_t>>(kWordCount),
-                 {0},     {0},     {0}, {0},
-                 {0},     {0},     {0}, {},
-                 0};
+    Storm storm_{nullptr, nullptr, nullptr, {1}, std::vector<std::atomic<uint8_t>>(kWordCount),
+                 {0},     {0},     {0},     {0}, {0},
+                 {0},     {0},     {},      0};
     struct sigaction old_action_ = {};
 };
 
 TEST_F(SignalTest, NothingIsLostOrDoubledWhenHandlersCallTheQueue) {
-    for (int i = 0; i < kBufferCount; ++i) {
-        buffers_.push_back(NewBuffer(kSizeBytes));
-    }
-    const time_t end = time(nullptr) + kLimitSeconds;
-
-    SetTimer(50);
-    while (!IsEnough() && time(nullptr) < end && storm_.next_word < kWordCount - 100 &&
-           !HasFailure()) {
+    Run([this] {
         Exchange();
         StartAll();
         TakeAll();
-    }
-    SetTimer(0);
+    });
+}
 
-    EXPECT_TRUE(IsEnough()) << storm_.round_count << " rounds, " << storm_.reentered_count
-                            << " answers from inside, after " << storm_.next_word << " requests";
-    EXPECT_EQ(storm_.wrong_count, 0u) << "the last one: " << storm_.wrong_code;
-    kaio_read *idle = Handle<kaio_read>(storm_.idle);
-    kaio_read_drop(&idle);
-    while (Counts().free_count < kDepth && !HasFailure()) {
+// What was interrupted holds a lock that the handler's call wants: it must not wait for it.
+TEST_F(SignalTest, HandlersDoNotWaitForTheLocksOfWhatTheyInterrupt) {
+    Run([this] {
+        for (int i = 0; i < 50; ++i) {
+            kaio_buffer *buffer = NewBuffer(8, 8);
+            kaio_buffer_drop(&buffer);
+            kaio_file *file = OpenFile("/dev/null");
+            EXPECT_OK(kaio_file_attach(file, queue_));
+            EXPECT_OK(kaio_file_close(&file));
+        }
+        Exchange();
         TakeAll();
-    }
-    uint32_t missing = 0;
-    for (uint32_t word = 1; word < storm_.next_word; ++word) {
-        const int count = storm_.ended_count[word];
-        EXPECT_LE(count, 1) << "word " << word;
-        missing += count == 0;
-    }
-    EXPECT_EQ(missing, storm_.refused_count) << "only what was pushed inside a call has no word";
-    for (int i = 0; i < storm_.spare_count; ++i) {
-        kaio_buffer_drop(&storm_.spares[i]);
-    }
-    for (kaio_buffer *&buffer : buffers_) {
-        kaio_buffer_drop(&buffer);
-    }
+    });
 }
 
 }  // namespace

@@ -16,13 +16,9 @@
 #include "progress.h"
 
 // The kernel pins a buffer page by page for each direct transfer: with pages of 2 MiB a copy takes
-// half the time. A smaller block has a page of its own too, where it gains and there are not many.
-enum {
-    HUGE_PAGE_BYTES = 1 << 21,
-    HUGE_WORTH_BYTES = HUGE_PAGE_BYTES / 4,
-    HUGE_GAIN_BYTES = 1 << 16,
-    HUGE_GAIN_DEPTH = 32
-};
+// half the time. A smaller block gains too, down to 64 KiB, and has one of its own if there are not
+// many.
+enum { HUGE_PAGE_BYTES = 1 << 21, HUGE_GAIN_BYTES = 1 << 16, HUGE_GAIN_COUNT = 128 };
 
 // How often, and how long each time, a kernel that is short of memory is asked again.
 enum { AGAIN_COUNT = 500, AGAIN_PAUSE_NS = 10 * 1000 * 1000 };
@@ -59,8 +55,8 @@ static void ask_for_huge_pages(kaio_buffer *buffer) {
 }
 
 static bool wants_huge_pages(const struct pipeline *pipeline) {
-    return pipeline->block_bytes >= HUGE_WORTH_BYTES ||
-           (pipeline->block_bytes >= HUGE_GAIN_BYTES && pipeline->depth <= HUGE_GAIN_DEPTH);
+    return pipeline->block_bytes >= HUGE_PAGE_BYTES ||
+           (pipeline->block_bytes >= HUGE_GAIN_BYTES && pipeline->depth <= HUGE_GAIN_COUNT);
 }
 
 static bool make_buffer(const struct pipeline *pipeline, kaio_buffer **out_buffer) {
