@@ -26,10 +26,20 @@ struct Tried {
     std::atomic<uint32_t> round_count;
     std::atomic<uint32_t> inside_count;  // rounds in which every answer was REENTERED
     std::atomic<uint32_t> mixed_count;   // rounds in which some were, and others not
-    std::atomic<uintptr_t> idle;
+    std::atomic<uintptr_t> idle;         // a read that the handler pushes in such a round
+    std::atomic<uintptr_t> dropped;      // a queue that it drops there
 };
 
 Tried *tried;
+
+void GiveUpInside() {
+    kaio_read *idle = Handle<kaio_read>(tried->idle.exchange(0));
+    if (idle != nullptr) {
+        kaio_read_push(&idle, 8);
+    }
+    kaio_queue *dropped = Handle<kaio_queue>(tried->dropped.exchange(0));
+    kaio_queue_drop(&dropped);
+}
 
 void OnSignal(int) {
     const int before = errno;
@@ -41,10 +51,7 @@ void OnSignal(int) {
     ++tried->round_count;
     if (reentered_count == tried->uses.size()) {
         ++tried->inside_count;
-        kaio_read *idle = Handle<kaio_read>(tried->idle.exchange(0));
-        if (idle != nullptr) {
-            kaio_read_push(&idle, 8);
-        }
+        GiveUpInside();
     } else if (reentered_count > 0) {
         ++tried->mixed_count;
     }
@@ -97,7 +104,7 @@ class BlockedWaitTest : public QueueTest {
     }
 
     kaio_file *file_ = nullptr;
-    Tried tried_{{}, {}, {0}, {0}, {0}, {0}};
+    Tried tried_{{}, {}, {0}, {0}, {0}, {0}, {0}};
     struct sigaction old_action_ = {};
 };
 
@@ -154,6 +161,26 @@ TEST_F(BlockedWaitTest, ARequestThatAHandlerPushesIsTakenRefused) {
     completion = Take();
     EXPECT_EQ(completion.user, 6u);
     kaio_completion_drop(&completion);
+}
+
+TEST_F(BlockedWaitTest, AQueueThatAHandlerDropsIsDestroyedByTheNextCall) {
+#if defined(__SANITIZE_THREAD__)
+    GTEST_SKIP() << "TSan runs handlers when their thread is outside the library";
+#endif
+    kaio_buffer *buffer = NewBuffer(8, 8);
+    StartRead(file_, 0, &buffer, 6);
+    tried_.dropped = Bits(queue_);
+    kaio_queue *const alias = queue_;
+
+    WaitUnderSignals(200000000);
+    EXPECT_EQ(tried_.dropped, 0u);
+    EXPECT_EQ(kaio_testing_count().queue_count, 1u) << "the wait was still in it";
+
+    Output<kaio_queue_counts> counts;
+    EXPECT_CODE(KAIO_STALE, counts.Judge(kaio_queue_count(alias, counts.at())));
+    EXPECT_EQ(kaio_testing_count().queue_count, 0u);
+    EXPECT_EQ(kaio_testing_count().buffer_count, 0u);
+    QueueTest::SetUp();
 }
 
 }  // namespace
