@@ -763,12 +763,15 @@ static uintptr_t load_word(const struct kaio_queue_place *queue) {
     return atomic_load(&queue->place.word);
 }
 
+static bool is_drop_asked(const struct kaio_queue_place *queue) {
+    return (load_word(queue) & ~KAIO_LIFE_MASK) ==
+           (KAIO_QUEUE_DROP_ASKED | (uintptr_t)KAIO_QUEUE_OPEN);
+}
+
 // obey_drop destroys a queue that is to be dropped, when the calling thread owns it and is not
-// inside a call on it.
+// inside a call.
 static bool obey_drop(struct kaio_queue_place *queue) {
-    bool is_asked = (load_word(queue) & ~KAIO_LIFE_MASK) ==
-                    (KAIO_QUEUE_DROP_ASKED | (uintptr_t)KAIO_QUEUE_OPEN);
-    if (!is_asked || !kaio_call_begin()) {
+    if (!is_drop_asked(queue) || !kaio_call_begin()) {
         return false;
     }
     bool is_ours = kaio_queue_is_ours(queue);
@@ -779,16 +782,18 @@ static bool obey_drop(struct kaio_queue_place *queue) {
     return is_ours;
 }
 
-// drop_orphan destroys a queue that is to be dropped and has no owner, as its owner. It may have
-// ended since the caller looked, and be another that nobody asked to drop: that stays without an
-// owner.
+// drop_orphan destroys a queue that is to be dropped and has no owner, as its owner. In a signal
+// handler that interrupted a call it stays the owner, and the queue ends with its thread. The queue
+// may have ended since the caller looked, and be another that nobody asked to drop: that stays an
+// orphan.
 static void drop_orphan(struct kaio_queue_place *queue, uint32_t self) {
     uint32_t none = 0;
     if (self == KAIO_NO_THREAD || !atomic_compare_exchange_strong(&queue->owner, &none, self)) {
         return;
     }
     kaio_buffer_will_bind();
-    if (!obey_drop(queue)) {
+    kaio_thread_at_exit(end_with_thread);
+    if (!obey_drop(queue) && !is_drop_asked(queue)) {
         (void)atomic_compare_exchange_strong(&queue->owner, &self, 0);
     }
 }
@@ -796,8 +801,10 @@ static void drop_orphan(struct kaio_queue_place *queue, uint32_t self) {
 // ask_to_drop leaves the queue of `bits` to its owner, and takes it over when that has ended.
 static void ask_to_drop(uintptr_t bits) {
     struct kaio_queue_place *queue = kaio_queue_at(kaio_bits_index(bits));
-    uintptr_t word = kaio_bits_life(bits) | KAIO_QUEUE_OPEN;
-    if (atomic_compare_exchange_strong(&queue->place.word, &word, word | KAIO_QUEUE_DROP_ASKED)) {
+    uintptr_t open = kaio_bits_life(bits) | KAIO_QUEUE_OPEN;
+    uintptr_t word = open;
+    if (atomic_compare_exchange_strong(&queue->place.word, &word, open | KAIO_QUEUE_DROP_ASKED) ||
+        word == (open | KAIO_QUEUE_DROP_ASKED)) {
         drop_orphan(queue, kaio_thread_number());
     }
 }
