@@ -2,6 +2,7 @@
 
 #include "kaio/safe/buffer.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -77,6 +78,7 @@ static void unbind_all(uint32_t thread) {
     uint32_t end = kaio_table_end(&kaio_buffers);
     for (uint32_t index = 1; index < end; ++index) {
         struct kaio_buffer_place *buffer = buffer_at(index);
+        assert(buffer != NULL);
         uintptr_t word = atomic_load_explicit(&buffer->place.word, memory_order_relaxed);
         if (word_thread(word) == thread && kaio_word_state(word) == KAIO_BUFFER_HELD) {
             unbind(buffer, word);
@@ -167,6 +169,7 @@ void kaio_buffer_collect(void) {
     uint32_t end = kaio_table_end(&kaio_buffers);
     for (uint32_t index = 1; index < end; ++index) {
         struct kaio_buffer_place *buffer = buffer_at(index);
+        assert(buffer != NULL);
         uintptr_t word = atomic_load(&buffer->place.word);
         if (word_thread(word) == self && kaio_word_state(word) == KAIO_BUFFER_HELD &&
             is_posted(buffer, word)) {

@@ -2,6 +2,7 @@
 
 #include "kaio/safe/file.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -127,6 +128,7 @@ static bool is_owned_already(int fd) {
     uint32_t end = kaio_table_end(&kaio_files);
     for (uint32_t index = 1; index < end; ++index) {
         struct kaio_file_place *file = kaio_file_at(index);
+        assert(file != NULL);
         uint32_t state = kaio_word_state(atomic_load(&file->place.word));
         if ((state == KAIO_FILE_OPEN || state == KAIO_FILE_DROPPED) && file->is_owned &&
             file->fd == fd) {

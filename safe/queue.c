@@ -801,6 +801,7 @@ static void drop_orphan(struct kaio_queue_place *queue, uint32_t self) {
 // ask_to_drop leaves the queue of `bits` to its owner, and takes it over when that has ended.
 static void ask_to_drop(uintptr_t bits) {
     struct kaio_queue_place *queue = kaio_queue_at(kaio_bits_index(bits));
+    assert(queue != NULL);
     uintptr_t open = kaio_bits_life(bits) | KAIO_QUEUE_OPEN;
     uintptr_t word = open;
     if (atomic_compare_exchange_strong(&queue->place.word, &word, open | KAIO_QUEUE_DROP_ASKED) ||
@@ -846,6 +847,7 @@ static void end_with_thread(uint32_t thread) {
     uint32_t end = kaio_table_end(&kaio_queues);
     for (uint32_t i = 1; i < end; ++i) {
         struct kaio_queue_place *queue = kaio_queue_at(i);
+        assert(queue != NULL);
         bool is_open = kaio_word_state(load_word(queue)) == KAIO_QUEUE_OPEN;
         if (!is_open || atomic_load(&queue->owner) != thread || obey_drop(queue)) {
             continue;

@@ -2,6 +2,7 @@
 
 #include "slots.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stddef.h>
@@ -21,14 +22,21 @@ struct kaio_slot *kaio_slot_at(uint32_t index) {
     return chunk == NULL ? NULL : chunk + (index & (KAIO_CHUNK_PLACES - 1));
 }
 
+// made returns the slot `index` of a chunk that was made.
+static struct kaio_slot *made(uint32_t index) {
+    struct kaio_slot *slot = kaio_slot_at(index);
+    assert(slot != NULL);
+    return slot;
+}
+
 static uint32_t run_count(const struct kaio_slot *first) {
     return (uint32_t)first->user;
 }
 
 // follows tells whether `second` begins where the run at `first` ends, in index and in memory.
 static bool follows(uint32_t first, uint32_t second) {
-    const struct kaio_slot *slot = kaio_slot_at(first);
-    return first + run_count(slot) == second && slot + run_count(slot) == kaio_slot_at(second);
+    const struct kaio_slot *slot = made(first);
+    return first + run_count(slot) == second && slot + run_count(slot) == made(second);
 }
 
 // insert puts a run among the free ones and joins it with its neighbours.
@@ -37,19 +45,19 @@ static void insert(uint32_t index, uint32_t count) {
     uint32_t before = KAIO_NO_SLOT;
     while (*link != KAIO_NO_SLOT && *link < index) {
         before = *link;
-        link = &kaio_slot_at(before)->next;
+        link = &made(before)->next;
     }
-    struct kaio_slot *run = kaio_slot_at(index);
+    struct kaio_slot *run = made(index);
     run->user = count;
     run->next = *link;
     *link = index;
     if (run->next != KAIO_NO_SLOT && follows(index, run->next)) {
-        const struct kaio_slot *after = kaio_slot_at(run->next);
+        const struct kaio_slot *after = made(run->next);
         run->user += after->user;
         run->next = after->next;
     }
     if (before != KAIO_NO_SLOT && follows(before, index)) {
-        struct kaio_slot *previous = kaio_slot_at(before);
+        struct kaio_slot *previous = made(before);
         previous->user += run->user;
         previous->next = run->next;
     }
@@ -82,14 +90,14 @@ static bool map_more(uint32_t count) {
 // take_run unlinks `count` slots from the first free run that has them; KAIO_NO_SLOT: none has.
 static uint32_t take_run(uint32_t count) {
     uint32_t *link = &first_free_run;
-    while (*link != KAIO_NO_SLOT && run_count(kaio_slot_at(*link)) < count) {
-        link = &kaio_slot_at(*link)->next;
+    while (*link != KAIO_NO_SLOT && run_count(made(*link)) < count) {
+        link = &made(*link)->next;
     }
     uint32_t index = *link;
     if (index == KAIO_NO_SLOT) {
         return KAIO_NO_SLOT;
     }
-    struct kaio_slot *run = kaio_slot_at(index);
+    struct kaio_slot *run = made(index);
     if (run_count(run) == count) {
         *link = run->next;
         return index;
@@ -108,7 +116,7 @@ struct kaio_slot *kaio_slots_take(uint32_t count, uint32_t queue, uint32_t *out_
     if (index == KAIO_NO_SLOT) {
         return NULL;
     }
-    struct kaio_slot *slots = kaio_slot_at(index);
+    struct kaio_slot *slots = made(index);
     for (uint32_t i = 0; i < count; ++i) {
         if (kaio_slot_load(&slots[i]) == 0) {  // fresh memory: a life of 0 would make small handles
             atomic_store_explicit(&slots[i].word, KAIO_LIFE_ONE | KAIO_SLOT_FREE,

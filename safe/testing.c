@@ -1,5 +1,6 @@
 #include "testing.h"
 
+#include <assert.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -11,7 +12,9 @@
 #include "slots.h"
 
 static struct kaio_queue_place *place_of(const kaio_queue *queue) {
-    return kaio_queue_at(kaio_bits_index((uintptr_t)queue));
+    struct kaio_queue_place *place = kaio_queue_at(kaio_bits_index((uintptr_t)queue));
+    assert(place != NULL);
+    return place;
 }
 
 // Bits of a slot's tally: in which list it was met.
