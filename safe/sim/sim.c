@@ -250,7 +250,7 @@ long kaio_sim_submit(kaio_raw_context ctx, long nr, struct kaio_raw_iocb **iocbs
     if (context == NULL) {
         return -EINVAL;
     }
-    if (spend(&script.submit_error_count)) {
+    if (!spend(&script.submit_error_after) && spend(&script.submit_error_count)) {
         return -script.submit_error;
     }
     if (script.submit_limit != 0 && nr > (long)script.submit_limit) {

@@ -20,7 +20,8 @@ KAIO_BEGIN_DECLS
 // with each call or request that they applied to.
 typedef struct kaio_sim_script {
     uint32_t submit_limit;        // io_submit takes at most so many of a call; 0: no limit
-    uint32_t submit_error_count;  // so many calls of io_submit fail ...
+    uint32_t submit_error_after;  // after so many calls of io_submit ...
+    uint32_t submit_error_count;  // ... so many fail ...
     int32_t submit_error;         // ... with this errno
     uint32_t getevents_error_count;
     int32_t getevents_error;

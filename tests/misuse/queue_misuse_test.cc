@@ -332,6 +332,39 @@ TEST_F(QueueMisuseTest, AHandlerMayDropTheBufferAndTheFile) {
     EXPECT_EQ(kaio_testing_count().file_count, 0u);
 }
 
+// ---- what is no misuse, and no success ----
+
+TEST_F(QueueMisuseTest, AnAnswerThatIsNotOkWritesNoOutput) {
+    Output<kaio_completion> completion;
+    EXPECT_CODE(KAIO_EMPTY, completion.Judge(K(kaio_queue_take(queue_, completion.at()))));
+    Output<uint32_t> ready;
+    EXPECT_CODE(KAIO_NOTHING_TO_WAIT_FOR,
+                ready.Judge(K(kaio_queue_wait(queue_, 1, kaio_deadline_never(), ready.at()))));
+    std::vector<kaio_sync *> syncs(kDepth);
+    for (kaio_sync *&sync : syncs) {
+        EXPECT_OK(K(kaio_sync_new(queue_, file_, KAIO_SYNC_DATA, &sync)));
+    }
+    kaio_buffer *buffer = NewBuffer(8, 8);
+    EXPECT_CODE(KAIO_FULL, K((NewWith<kaio_read, kaio_read_new>(queue_, file_, buffer))));
+    EXPECT_CODE(KAIO_FULL, K((NewWith<kaio_write, kaio_write_new>(queue_, file_, buffer))));
+    EXPECT_CODE(KAIO_FULL, K(StartWith<kaio_read_start>(queue_, file_, buffer)));
+    EXPECT_CODE(KAIO_FULL, K(StartWith<kaio_write_start>(queue_, file_, buffer)));
+    EXPECT_CODE(KAIO_FULL, K(SyncNewWith(queue_, file_)));
+    EXPECT_CODE(KAIO_FULL, K(SyncStartWith(queue_, file_)));
+    Output<kaio_file *> file;
+    EXPECT_CODE(KAIO_OS_ERROR, file.Judge(kaio_file_open("/nowhere", O_RDONLY, 0, file.at())));
+    EXPECT_CODE(KAIO_OS_ERROR, file.Judge(kaio_file_borrow(-1, file.at())));
+    Output<kaio_queue *> queue;
+    kaio_queue_options options = {};
+    EXPECT_CODE(KAIO_RANGE, queue.Judge(kaio_queue_open(&options, queue.at())));
+    Output<kaio_buffer *> none;
+    EXPECT_CODE(KAIO_RANGE, none.Judge(kaio_buffer_new(0, 8, none.at())));
+    for (kaio_sync *&sync : syncs) {
+        kaio_sync_drop(&sync);
+    }
+    kaio_buffer_drop(&buffer);
+}
+
 // ---- ended twice ----
 
 TEST_F(QueueMisuseTest, AClosedQueueIsNotClosedAgain) {

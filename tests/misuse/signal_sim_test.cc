@@ -6,6 +6,8 @@
 
 #include <atomic>
 #include <cstdint>
+#include <string>
+#include <thread>
 #include <vector>
 
 #include "kaio/safe/kaio.h"
@@ -181,6 +183,31 @@ TEST_F(BlockedWaitTest, AQueueThatAHandlerDropsIsDestroyedByTheNextCall) {
     EXPECT_EQ(kaio_testing_count().queue_count, 0u);
     EXPECT_EQ(kaio_testing_count().buffer_count, 0u);
     QueueTest::SetUp();
+}
+
+TEST_F(BlockedWaitTest, AQueueWithoutAThreadThatAHandlerDropsEndsWithTheNextDropOrTheThread) {
+#if defined(__SANITIZE_THREAD__)
+    GTEST_SKIP() << "TSan runs handlers when their thread is outside the library";
+#endif
+    kaio_queue *left = nullptr;
+    std::thread([&left] {
+        kaio_queue_options options = {};
+        options.depth = 1;
+        EXPECT_OK(kaio_queue_open(&options, &left));
+    }).join();
+    kaio_buffer *buffer = NewBuffer(8, 8);
+    StartRead(file_, 0, &buffer, 6);
+    tried_.dropped = Bits(left);
+
+    WaitUnderSignals(200000000);
+    EXPECT_EQ(tried_.dropped, 0u);
+    kaio_queue_drop(&left);
+
+    EXPECT_EQ(kaio_testing_count().queue_count, 1u);
+    EXPECT_EQ(kaio_sim_complete(1), 1u);
+    kaio_completion completion = Take();
+    EXPECT_EQ(completion.user, 6u);
+    kaio_completion_drop(&completion);
 }
 
 }  // namespace

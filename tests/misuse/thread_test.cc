@@ -244,6 +244,24 @@ TEST_F(ThreadTest, ARequestGivenUpElsewhereIsStaleForItsOwnerOnceTaken) {
     }
 }
 
+TEST_F(ThreadTest, APushElsewhereOfARequestThatHasEndedDoesNotHitTheNextInItsPlace) {
+    MakeIdle();
+    OnAnotherThread([&] {
+        for (size_t i = 0; i < idle_.size(); ++i) {
+            requests_[i].push(idle_[i], 100 + i);
+        }
+    });
+    AbandonIdle();
+    buffers_.clear();
+    idle_.clear();
+    MakeIdle();
+
+    ExpectEmpty();
+
+    EXPECT_EQ(Counts().idle_count, 3u);
+    AbandonIdle();
+}
+
 TEST_F(ThreadTest, APushElsewhereAfterThePushChangesNothing) {
     MakeIdle();
     for (size_t i = 0; i < idle_.size(); ++i) {

@@ -91,20 +91,25 @@ TEST_F(SimTest, AgainLeavesTheRestStagedInOrder) {
     }
 }
 
-TEST_F(SimTest, AgainInTheMiddleKeepsTheCountExact) {
+TEST_F(SimTest, AgainInTheMiddleKeepsTheCountsExact) {
     StartReads(kDepth);
     kaio_sim_script script = {};
-    script.submit_limit = 3;
     script.hold = true;
+    script.submit_limit = 3;
+    script.submit_error_after = 2;
+    script.submit_error_count = 1;
+    script.submit_error = EAGAIN;
     Play(script);
     kaio_flush_report report = {};
-    // The third call meets the shortage: 3 + 3 are in flight, 2 stay.
-    script.submit_limit = 6;
-    Play(script);
-    StartReads(0);
-    EXPECT_OK(K(kaio_queue_flush(queue_, &report)));
-    EXPECT_EQ(report.accepted_count, kDepth);
-    EXPECT_EQ(Counts().in_flight_count, kDepth);
+
+    const kaio_status status = K(kaio_queue_flush(queue_, &report));
+
+    EXPECT_CODE(KAIO_AGAIN, status);
+    EXPECT_EQ(status.detail, 2u);
+    EXPECT_EQ(report.accepted_count, 6u);
+    EXPECT_EQ(report.staged_count, 2u);
+    EXPECT_EQ(Counts().in_flight_count, 6u);
+    EXPECT_EQ(kaio_sim_call_counts().submit_count, 3u);
     EXPECT_EQ(Wait(kDepth), kDepth);
     TakeAll(kDepth);
 }
