@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <thread>
 
 #include "tests/support/safe_test.h"
 
@@ -362,6 +363,24 @@ TEST_F(BatchTest, ErrnoIsLeftAlone) {
     kaio_completion_drop(&completion);
     kaio_queue_drop(&queue_);
     EXPECT_EQ(errno, kErrno);
+}
+
+TEST_F(BatchTest, APushElsewhereOfARequestThatIsGoneHitsNobody) {
+    kaio_buffer *buffer = NewBuffer(512);
+    kaio_read *read = NewRead(file_, &buffer);
+    std::thread([alias = read]() mutable { kaio_read_push(&alias, 1); }).join();
+    // The owner was faster than the news: the same place lives on as another request.
+    ASSERT_OK(K(kaio_read_abandon(&read, &buffer)));
+    read = NewRead(file_, &buffer);
+
+    ExpectEmpty();
+
+    EXPECT_EQ(Counts().idle_count, 1u);
+    EXPECT_NE(K(kaio_read_push(&read, 2)).bits, 0u);
+    kaio_completion completion = WaitAndTake();
+    EXPECT_EQ(completion.transfer, KAIO_TRANSFER_FULL);
+    EXPECT_EQ(completion.user, 2u);
+    kaio_completion_drop(&completion);
 }
 
 class NeverRingTest : public BatchTest {

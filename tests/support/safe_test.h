@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -217,9 +218,14 @@ class QueueTest : public SafeTest {
         return Take();
     }
 
+    // ExpectEmpty also sees to it that a take that yields nothing writes nothing.
     void ExpectEmpty() {
-        kaio_completion completion = {};
+        kaio_completion completion;
+        kaio_completion untouched;
+        memset(&completion, 0xa5, sizeof completion);
+        memset(&untouched, 0xa5, sizeof untouched);
         EXPECT_CODE(KAIO_EMPTY, K(kaio_queue_take(queue_, &completion)));
+        EXPECT_EQ(memcmp(&completion, &untouched, sizeof completion), 0);
     }
 
     // Start pushes a read or write of the whole buffer, which it takes.
