@@ -7,7 +7,7 @@
 // Threads: a queue belongs to the thread that opened it; any other gets WRONG_THREAD. One whose
 // thread has ended waits, with all that is in it, for kaio_queue_drop by any thread. Signal
 // handlers: calls on queues and requests answer REENTERED when they interrupt another one. A
-// handler that forks must not return in the child.
+// handler that forks must not return in the child, and none may leave by siglongjmp(3).
 
 #ifndef KAIO_SAFE_QUEUE_H_
 #define KAIO_SAFE_QUEUE_H_
