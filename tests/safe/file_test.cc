@@ -1,6 +1,6 @@
 #include "kaio/safe/file.h"
 
-#include <sys/socket.h>
+#include <thread>
 
 #include "tests/support/safe_test.h"
 
@@ -175,6 +175,33 @@ TEST_F(AttachTest, AFileDroppedWhilePinnedClosesWhenItsLastRequestIsTaken) {
     EXPECT_EQ(completion.transfer, KAIO_TRANSFER_FULL);
     EXPECT_FALSE(IsOpen(fd));
     kaio_completion_drop(&completion);
+}
+
+TEST_F(AttachTest, ARefusedRequestLeavesItsFileToEverybody) {
+    kaio_file *file = OpenFile(temp_.path(), O_RDONLY);
+    kaio_buffer *buffer = NewBuffer(512);
+    kaio_ticket ticket = {};
+    EXPECT_CODE(KAIO_ACCESS, K(kaio_write_start(queue_, file, Range(0, 512), kaio_rw_none(), 0,
+                                                &buffer, &ticket)));
+    kaio_status status = {};
+
+    std::thread([&] { status = kaio_file_close(&file); }).join();
+
+    EXPECT_OK(status);
+    kaio_file_drop(&file);
+    kaio_buffer_drop(&buffer);
+}
+
+TEST_F(AttachTest, AFileDroppedByAnotherThreadClosesAtTheNextFlush) {
+    kaio_file *file = OpenFile(temp_.path());
+    const int fd = FdOf(file);
+    ASSERT_OK(K(kaio_file_attach(file, queue_)));
+    std::thread([&] { kaio_file_drop(&file); }).join();
+    EXPECT_TRUE(IsOpen(fd));
+
+    Flush();
+
+    EXPECT_FALSE(IsOpen(fd));
 }
 
 TEST_F(AttachTest, MoreFilesThanRequestsPassThroughOneQueue) {
