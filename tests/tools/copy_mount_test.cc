@@ -17,6 +17,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/support/machine.h"
 #include "tests/tools/command.h"
 
 namespace kaio_test {
@@ -31,71 +32,8 @@ std::string Message(const std::string &path, const std::string &rest) {
     return "kaio: copy: " + path + ": " + rest + "\n";
 }
 
-int Shell(const std::string &line) {
-    return system(("PATH=$PATH:/usr/sbin:/sbin; " + line).c_str());
-}
-
-// A Mount lasts as long as this object.
-class Mount {
-  public:
-    // `make` makes a file system on the file $1; without one, `kind` needs no device.
-    Mount(const Folder &parent, const std::string &kind, const std::string &options,
-          const std::string &make = "", size_t image_bytes = 0)
-        : path_(parent / "mounted"), image_(parent / "image") {
-        EXPECT_EQ(mkdir(path_.c_str(), 0755), 0);
-        if (make.empty()) {
-            EXPECT_EQ(mount("none", path_.c_str(), kind.c_str(), 0, options.c_str()), 0)
-                << strerror(errno);
-            return;
-        }
-        WriteSparse(image_, image_bytes, {});
-        EXPECT_EQ(Shell("set -- " + image_ + "; " + make + " >/dev/null"), 0);
-        EXPECT_EQ(Shell("mount -o loop " + image_ + " " + path_), 0);
-    }
-    ~Mount() {
-        EXPECT_EQ(umount(path_.c_str()), 0) << strerror(errno);
-    }
-    Mount(const Mount &) = delete;
-    Mount &operator=(const Mount &) = delete;
-
-    std::string operator/(const std::string &name) const {
-        return path_ + "/" + name;
-    }
-
-    std::vector<std::string> Names() const {
-        std::vector<std::string> names;
-        for (const auto &entry : std::filesystem::directory_iterator(path_)) {
-            if (entry.path().filename() != "lost+found") {
-                names.push_back(entry.path().filename().string());
-            }
-        }
-        return names;
-    }
-
-    uint64_t FreeBytes() const {
-        sync();
-        struct statvfs found = {};
-        EXPECT_EQ(statvfs(path_.c_str(), &found), 0);
-        return found.f_bfree * found.f_frsize;
-    }
-
-  private:
-    const std::string path_;
-    const std::string image_;
-};
-
-class MountTest : public testing::Test {
+class MountTest : public MachineTest {
   protected:
-    void SetUp() override {
-        if (geteuid() != 0) {
-            GTEST_SKIP() << "only the superuser may mount";
-        }
-        static const bool is_alone =
-            unshare(CLONE_NEWNS) == 0 &&
-            mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0;
-        ASSERT_TRUE(is_alone) << strerror(errno);
-    }
-
     static Ending Copy(const std::string &source, const std::string &target,
                        std::vector<std::string> options = {}) {
         options.insert(options.begin(), "copy");
@@ -104,45 +42,24 @@ class MountTest : public testing::Test {
         return Command(options).Run();
     }
 
-    Folder folder_;
     const std::string source_ = folder_ / "source";
 };
 
 // ---- kinds ----
 
-struct Kind {
-    const char *name;
-    const char *kind;
-    const char *tool;  // that makes one; NULL when there is nothing to make
-    const char *make;
-    size_t image_bytes;
+struct Kind : FileSystemKind {
     bool has_direct;
     bool has_holes;
 };
 
-constexpr Kind kKinds[] = {
-    {"Tmpfs", "tmpfs", nullptr, "", 0, true, true},
-    {"Ramfs", "ramfs", nullptr, "", 0, false, false},
-    {"Ext4", "ext4", "mkfs.ext4", "mkfs.ext4 -q $1", 64 * kMib, true, true},
-    {"Ext4SmallBlocks", "ext4", "mkfs.ext4", "mkfs.ext4 -q -b1024 $1", 64 * kMib, true, true},
-    {"Ext4NoExtents", "ext4", "mkfs.ext4", "mkfs.ext4 -q -O ^extent,^64bit $1", 64 * kMib, true,
-     true},
-    {"Xfs", "xfs", "mkfs.xfs", "mkfs.xfs -q -f $1", 512 * kMib, true, true},
-    {"Btrfs", "btrfs", "mkfs.btrfs", "mkfs.btrfs -q -f $1", 256 * kMib, true, true}};
-
-// KindsHere are those that can be made on this machine.
-std::vector<Kind> KindsHere() {
-    std::vector<Kind> here;
-    for (const Kind &kind : kKinds) {
-        const bool is_here = kind.tool == nullptr ||
-                             access((std::string("/sbin/") + kind.tool).c_str(), X_OK) == 0 ||
-                             access((std::string("/usr/sbin/") + kind.tool).c_str(), X_OK) == 0;
-        if (is_here) {
-            here.push_back(kind);
-        }
-    }
-    return here;
-}
+const Kind kKinds[] = {
+    {kTmpfs, true, true},
+    {{"Ramfs", "ramfs", "", 0}, false, false},
+    {kExt4, true, true},
+    {{"Ext4SmallBlocks", "ext4", "mkfs.ext4 -q -b1024 $1", 64 * kMib}, true, true},
+    {{"Ext4NoExtents", "ext4", "mkfs.ext4 -q -O ^extent,^64bit $1", 64 * kMib}, true, true},
+    {kXfs, true, true},
+    {kBtrfs, true, true}};
 
 class KindTest : public MountTest, public testing::WithParamInterface<Kind> {
   protected:
@@ -158,7 +75,7 @@ class KindTest : public MountTest, public testing::WithParamInterface<Kind> {
 };
 
 TEST_P(KindTest, FilesGoThereAndBackWithTheirHolesAndTimes) {
-    const Mount mounted(folder_, GetParam().kind, "", GetParam().make, GetParam().image_bytes);
+    const Mount mounted(folder_, GetParam());
     WriteSparse(source_, 24 * kMib + 777,
                 {{5 * kMib, Pattern(3 * kMib + 99)}, {24 * kMib + 700, Pattern(77)}});
     const struct stat source = Stat(source_);
@@ -176,10 +93,12 @@ TEST_P(KindTest, FilesGoThereAndBackWithTheirHolesAndTimes) {
     EXPECT_EQ(Stat(folder_ / "back").st_mtim.tv_nsec, source.st_mtim.tv_nsec);
 }
 
-INSTANTIATE_TEST_SUITE_P(FileSystems, KindTest, testing::ValuesIn(KindsHere()),
+INSTANTIATE_TEST_SUITE_P(FileSystems, KindTest, testing::ValuesIn(kKinds),
                          [](const auto &kind) { return std::string(kind.param.name); });
 
 // ---- full and broken ones ----
+
+const FileSystemKind kSmallExt4 = {"Ext4", "ext4", "mkfs.ext4 -q $1", 32 * kMib};
 
 class FullTest : public KindTest {
   protected:
@@ -206,8 +125,7 @@ class FullTest : public KindTest {
 };
 
 TEST_P(FullTest, ItIsSaidBeforeAnythingIsCopied) {
-    const Mount mounted(folder_, GetParam().kind, GetParam().make[0] == '\0' ? "size=16m" : "",
-                        GetParam().make, GetParam().image_bytes);
+    const Mount mounted(folder_, GetParam(), GetParam().make[0] == '\0' ? "size=16m" : "");
 
     EXPECT_EQ(TryToFill(mounted), Message(mounted / "target",
                                           "reserve 50331648 bytes at offset 0: No space left on "
@@ -215,16 +133,14 @@ TEST_P(FullTest, ItIsSaidBeforeAnythingIsCopied) {
 }
 
 INSTANTIATE_TEST_SUITE_P(FileSystems, FullTest,
-                         testing::Values(Kind{"Tmpfs", "tmpfs", nullptr, "", 0, true, true},
-                                         Kind{"Ext4", "ext4", "mkfs.ext4", "mkfs.ext4 -q $1",
-                                              32 * kMib, true, true}),
+                         testing::Values(Kind{kTmpfs, true, true}, Kind{kSmallExt4, true, true}),
                          [](const auto &kind) { return std::string(kind.param.name); });
 
 class BrokenTest : public MountTest {};
 
 TEST_F(BrokenTest, WhereNothingCanBeReservedTheWriteNamesItsOffset) {
     WriteFile(source_, Pattern(48 * kMib));
-    const Mount mounted(folder_, "ext4", "", "mkfs.ext4 -q -O ^extent,^64bit $1", 32 * kMib);
+    const Mount mounted(folder_, {"", "ext4", "mkfs.ext4 -q -O ^extent,^64bit $1", 32 * kMib});
     WriteFile(mounted / "target", "old");
     const uint64_t free_bytes = mounted.FreeBytes();
 
@@ -241,9 +157,9 @@ TEST_F(BrokenTest, WhereNothingCanBeReservedTheWriteNamesItsOffset) {
 // The device promises more than the memory it is in can hold.
 TEST_F(BrokenTest, AFailingDeviceIsAnErrorWithTheOffsetAndNothingIsLeft) {
     WriteFile(source_, Pattern(48 * kMib));
-    const Mount memory(folder_, "tmpfs", "size=24m");
+    const Mount memory(folder_, kTmpfs, "size=24m");
     const Folder below(memory / "");
-    const Mount mounted(below, "ext4", "", "mkfs.ext4 -q -O ^has_journal $1", 128 * kMib);
+    const Mount mounted(below, {"", "ext4", "mkfs.ext4 -q -O ^has_journal $1", 128 * kMib});
 
     const Ending ending = Copy(source_, mounted / "target", {"-b64K"});
 
@@ -255,7 +171,7 @@ TEST_F(BrokenTest, AFailingDeviceIsAnErrorWithTheOffsetAndNothingIsLeft) {
 
 TEST_F(BrokenTest, AReadOnlyFileSystemIsSaid) {
     WriteFile(source_, Pattern(100));
-    const Mount mounted(folder_, "tmpfs", "");
+    const Mount mounted(folder_, kTmpfs);
     ASSERT_EQ(mount(nullptr, (mounted / "").c_str(), nullptr, MS_REMOUNT | MS_RDONLY, nullptr), 0);
 
     EXPECT_EQ(Copy(source_, mounted / "target").err,
@@ -265,28 +181,6 @@ TEST_F(BrokenTest, AReadOnlyFileSystemIsSaid) {
 // ---- what only the superuser has ----
 
 class RootTest : public MountTest {};
-
-// A Loop device lasts as long as this object.
-class Loop {
-  public:
-    explicit Loop(const std::string &image) {
-        const std::string answer = image + ".device";
-        EXPECT_EQ(Shell("losetup --find --show " + image + " >" + answer), 0);
-        std::ifstream(answer) >> path_;
-    }
-    ~Loop() {
-        EXPECT_EQ(Shell("losetup --detach " + path_), 0);
-    }
-    Loop(const Loop &) = delete;
-    Loop &operator=(const Loop &) = delete;
-
-    const std::string &path() const {
-        return path_;
-    }
-
-  private:
-    std::string path_;
-};
 
 TEST_F(RootTest, ABlockDeviceIsCopiedToAFile) {
     WriteFile(source_, Pattern(3 * kMib + 512));
