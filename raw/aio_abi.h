@@ -108,6 +108,9 @@ enum {
     KAIO_RAW_RING_HEADER_BYTES = 32,
 };
 
+// KAIO_RAW_MADV_DONTFORK leaves a mapping out of children. Kernel: uapi/asm-generic/mman-common.h.
+enum { KAIO_RAW_MADV_DONTFORK = 10 };
+
 // struct kaio_raw_iocb is one request; the kernel copies it before io_submit returns.
 //
 // aio_key and aio_rw_flags change places with the byte order of the program.

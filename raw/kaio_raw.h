@@ -4,6 +4,7 @@
 #define KAIO_RAW_KAIO_RAW_H_
 
 #include "kaio/raw/aio_abi.h"
+#include "kaio/raw/aio_error.h"
 #include "kaio/raw/aio_prep.h"
 #include "kaio/raw/aio_ring.h"
 #include "kaio/raw/aio_syscall.h"

@@ -12,12 +12,10 @@
 
 #include "attach.h"
 #include "buffer_pin.h"
-#include "kaio/raw/aio_ring.h"
 #include "kaio/safe/buffer.h"
 #include "kernel.h"
 #include "queue_place.h"
 #include "request.h"
-#include "ring_fork.h"
 #include "slots.h"
 #include "thread.h"
 
@@ -77,9 +75,9 @@ static void make_lists(struct kaio_queue_place *queue) {
 
 // find_ring uses the ring in memory, unless told not to or there is none.
 static void find_ring(struct kaio_queue_place *queue, bool never_ring) {
-    queue->ring = never_ring ? NULL : kaio_raw_ring_validate(queue->ctx, &queue->ring_nr);
-    if (queue->ring != NULL && !kaio_ring_keep_from_children(queue->ring, queue->ring_nr)) {
-        queue->ring = NULL;
+    if (never_ring || kaio_raw_ring_validate(queue->ctx, &queue->consumer) != 0 ||
+        kaio_raw_ring_dontfork(&queue->consumer) != 0) {
+        queue->consumer.ring = NULL;
     }
 }
 
@@ -293,15 +291,15 @@ static void settle(struct kaio_queue_place *queue, const struct kaio_raw_event *
 // reap_ring settles what is in the ring, without a system call. False: the ring cannot be trusted.
 static bool reap_ring(struct kaio_queue_place *queue) {
     uint32_t head;
-    uint32_t count = kaio_raw_ring_peek(queue->ring, queue->ring_nr, &head);
+    uint32_t count = kaio_raw_ring_peek(&queue->consumer, &head);
     if (KAIO_UNLIKELY(count == KAIO_RAW_RING_CORRUPT)) {
         return false;
     }
     for (uint32_t k = 0; k < count; ++k) {
-        settle(queue, kaio_raw_ring_event(queue->ring, queue->ring_nr, head, k));
+        settle(queue, kaio_raw_ring_event(&queue->consumer, head, k));
     }
     if (count > 0) {
-        kaio_raw_ring_consume(queue->ring, queue->ring_nr, head, count);
+        kaio_raw_ring_consume(&queue->consumer, head, count);
     }
     return true;
 }
@@ -322,11 +320,11 @@ static void reap(struct kaio_queue_place *queue) {
     if (queue->in_flight_count == 0) {
         return;
     }
-    if (KAIO_LIKELY(queue->ring != NULL)) {
+    if (KAIO_LIKELY(queue->consumer.ring != NULL)) {
         if (KAIO_LIKELY(reap_ring(queue))) {
             return;
         }
-        queue->ring = NULL;  // from now on only through the kernel, which knows the truth
+        queue->consumer.ring = NULL;  // from now on only through the kernel, which knows the truth
     }
     struct kaio_raw_old_timespec no_time = {.tv_sec = 0};
     while (queue->in_flight_count > 0 && reap_call(queue, 0, &no_time) == REAP_COUNT) {

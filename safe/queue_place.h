@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "kaio/raw/aio_abi.h"
+#include "kaio/raw/aio_ring.h"
 #include "kaio/safe/queue.h"
 #include "slots.h"
 #include "table.h"
@@ -55,8 +55,7 @@ struct kaio_queue_place {
     struct kaio_raw_iocb **staged;  // room for `depth`
 
     kaio_raw_context ctx;
-    struct kaio_raw_ring *ring;  // NULL: reap by the system call
-    uint32_t ring_nr;
+    struct kaio_raw_ring_consumer consumer;  // ring NULL: reap by the system call
     uint32_t sync_epoch;
 
     struct kaio_attachment *attachments;

@@ -149,9 +149,9 @@ uint64_t kaio_testing_queue_bytes(const kaio_queue *queue) {
 
 void kaio_testing_forge_event(const kaio_queue *queue, uint64_t data, int64_t result) {
     struct kaio_queue_place *place = place_of(queue);
-    struct kaio_raw_ring *ring = place->ring;
+    struct kaio_raw_ring *ring = place->consumer.ring;
     uint32_t tail = __atomic_load_n(&ring->tail, __ATOMIC_RELAXED);
     struct kaio_raw_event event = {.data = data, .res = result};
     memcpy((char *)(ring + 1) + (size_t)tail * sizeof event, &event, sizeof event);
-    __atomic_store_n(&ring->tail, tail + 1 == place->ring_nr ? 0 : tail + 1, __ATOMIC_RELEASE);
+    __atomic_store_n(&ring->tail, tail + 1 == place->consumer.nr ? 0 : tail + 1, __ATOMIC_RELEASE);
 }

@@ -13,7 +13,9 @@
 #include <vector>
 
 #include "kaio/raw/aio_prep.h"
+#include "tests/raw/kernel_test.h"
 
+namespace kaio_test {
 namespace {
 
 // A page that looks like the kernel's ring, for what the kernel never shows.
@@ -41,6 +43,11 @@ class FakeRing {
         return static_cast<kaio_raw_ring *>(page_);
     }
 
+    // The consumer of a ring of `nr` slots, whatever the ring says.
+    kaio_raw_ring_consumer consumer(uint32_t nr) {
+        return {ring(), nr};
+    }
+
     kaio_raw_event *event(uint32_t slot) {
         return static_cast<kaio_raw_event *>(page_) + 1 + slot;
     }
@@ -56,10 +63,11 @@ class FakeRing {
 
 TEST(AioRingTest, ValidateTakesAWellFormedRing) {
     FakeRing fake(127);
-    uint32_t nr = 0;
+    kaio_raw_ring_consumer consumer = {};
 
-    EXPECT_EQ(kaio_raw_ring_validate(fake.ctx(), &nr), fake.ring());
-    EXPECT_EQ(nr, 127u);
+    ASSERT_EQ(kaio_raw_ring_validate(fake.ctx(), &consumer), 0);
+    EXPECT_EQ(consumer.ring, fake.ring());
+    EXPECT_EQ(consumer.nr, 127u);
 }
 
 struct BadHeader {
@@ -72,12 +80,13 @@ class AioRingBadHeaderTest : public testing::TestWithParam<BadHeader> {};
 
 TEST_P(AioRingBadHeaderTest, IsNoRing) {
     FakeRing fake(127);
-    uint32_t nr = 0xdead;
+    kaio_raw_ring_consumer consumer = {nullptr, 0xdead};
 
     fake.ring()->*GetParam().field = GetParam().value;
 
-    EXPECT_EQ(kaio_raw_ring_validate(fake.ctx(), &nr), nullptr);
-    EXPECT_EQ(nr, 0xdeadu);
+    EXPECT_EQ(kaio_raw_ring_validate(fake.ctx(), &consumer), -EPROTO);
+    EXPECT_EQ(consumer.ring, nullptr);
+    EXPECT_EQ(consumer.nr, 0xdeadu);
 }
 
 const BadHeader kBadHeaders[] = {
@@ -99,121 +108,147 @@ INSTANTIATE_TEST_SUITE_P(Every, AioRingBadHeaderTest, testing::ValuesIn(kBadHead
 
 TEST(AioRingTest, ValidateIgnoresUnknownCompatibleFeatures) {
     FakeRing fake(127);
-    uint32_t nr = 0;
+    kaio_raw_ring_consumer consumer;
 
     fake.ring()->compat_features = 0xffff;
 
-    EXPECT_NE(kaio_raw_ring_validate(fake.ctx(), &nr), nullptr);
+    EXPECT_EQ(kaio_raw_ring_validate(fake.ctx(), &consumer), 0);
 }
 
-TEST(AioRingTest, ValidateAnswersNullWhereNothingIsMapped) {
+TEST(AioRingTest, ValidateRefusesWhereNothingIsMapped) {
     auto bytes = static_cast<size_t>(sysconf(_SC_PAGESIZE));
     void *page = mmap(nullptr, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     ASSERT_EQ(munmap(page, bytes), 0);
-    uint32_t nr = 0xdead;
+    kaio_raw_ring_consumer consumer = {nullptr, 0xdead};
 
-    EXPECT_EQ(kaio_raw_ring_validate(0, &nr), nullptr);
-    EXPECT_EQ(kaio_raw_ring_validate(1, &nr), nullptr);
-    EXPECT_EQ(kaio_raw_ring_validate(reinterpret_cast<uintptr_t>(page), &nr), nullptr);
-    EXPECT_EQ(kaio_raw_ring_validate(UINTPTR_MAX, &nr), nullptr);
-    EXPECT_EQ(kaio_raw_ring_validate(UINTPTR_MAX - bytes + 1, &nr), nullptr);
-    EXPECT_EQ(nr, 0xdeadu);
+    EXPECT_EQ(kaio_raw_ring_validate(0, &consumer), -ENOMEM);
+    EXPECT_EQ(kaio_raw_ring_validate(1, &consumer), -EINVAL);
+    EXPECT_EQ(kaio_raw_ring_validate(reinterpret_cast<uintptr_t>(page), &consumer), -ENOMEM);
+    EXPECT_LT(kaio_raw_ring_validate(UINTPTR_MAX, &consumer), 0);
+    EXPECT_LT(kaio_raw_ring_validate(UINTPTR_MAX - bytes + 1, &consumer), 0);
+    EXPECT_EQ(consumer.ring, nullptr);
+    EXPECT_EQ(consumer.nr, 0xdeadu);
 }
 
-TEST(AioRingTest, ValidateAnswersNullInsideAPage) {
+TEST(AioRingTest, ValidateRefusesTheInsideOfAPage) {
     FakeRing fake(127);
-    uint32_t nr = 0;
+    kaio_raw_ring_consumer consumer;
     std::memcpy(fake.event(0), fake.ring(), sizeof(kaio_raw_ring));
 
-    EXPECT_EQ(kaio_raw_ring_validate(fake.ctx() + sizeof(kaio_raw_ring), &nr), nullptr);
+    EXPECT_EQ(kaio_raw_ring_validate(fake.ctx() + sizeof(kaio_raw_ring), &consumer), -EINVAL);
+}
+
+// As in an emulated kernel whose contexts are addresses of something else.
+TEST(AioRingTest, ValidateRefusesMemoryThatIsNoRing) {
+    Page page(PROT_READ | PROT_WRITE);
+    kaio_raw_ring_consumer consumer;
+
+    EXPECT_EQ(kaio_raw_ring_validate(reinterpret_cast<uintptr_t>(page.As<char>()), &consumer),
+              -EPROTO);
 }
 
 TEST(AioRingTest, ValidateLeavesErrnoAlone) {
-    uint32_t nr;
+    kaio_raw_ring_consumer consumer;
     errno = EXDEV;
 
-    EXPECT_EQ(kaio_raw_ring_validate(0, &nr), nullptr);
+    EXPECT_NE(kaio_raw_ring_validate(0, &consumer), 0);
     EXPECT_EQ(errno, EXDEV);
+}
+
+TEST(AioRingTest, DontforkSaysWhatTheKernelSays) {
+    FakeRing fake(127);
+    kaio_raw_ring_consumer whole = fake.consumer(127);
+    kaio_raw_ring_consumer nowhere = {reinterpret_cast<kaio_raw_ring *>(fake.ctx() + 32), 127};
+
+    EXPECT_EQ(kaio_raw_ring_dontfork(&whole), 0);
+    EXPECT_EQ(kaio_raw_ring_dontfork(&nowhere), -EINVAL);
 }
 
 TEST(AioRingTest, PeekCountsFromHeadToTail) {
     FakeRing fake(127);
+    kaio_raw_ring_consumer consumer = fake.consumer(127);
     uint32_t head = 0xdead;
 
-    EXPECT_EQ(kaio_raw_ring_peek(fake.ring(), 127, &head), 0u);
+    EXPECT_EQ(kaio_raw_ring_peek(&consumer, &head), 0u);
     EXPECT_EQ(head, 0u);
     fake.ring()->head = 5;
     fake.ring()->tail = 12;
-    EXPECT_EQ(kaio_raw_ring_peek(fake.ring(), 127, &head), 7u);
+    EXPECT_EQ(kaio_raw_ring_peek(&consumer, &head), 7u);
     EXPECT_EQ(head, 5u);
 }
 
 TEST(AioRingTest, PeekCountsOverTheEnd) {
     FakeRing fake(127);
+    kaio_raw_ring_consumer consumer = fake.consumer(127);
     uint32_t head = 0xdead;
 
     fake.ring()->head = 126;
     fake.ring()->tail = 0;
-    EXPECT_EQ(kaio_raw_ring_peek(fake.ring(), 127, &head), 1u);
+    EXPECT_EQ(kaio_raw_ring_peek(&consumer, &head), 1u);
     fake.ring()->tail = 125;
-    EXPECT_EQ(kaio_raw_ring_peek(fake.ring(), 127, &head), 126u);
+    EXPECT_EQ(kaio_raw_ring_peek(&consumer, &head), 126u);
     EXPECT_EQ(head, 126u);
 }
 
 TEST(AioRingTest, PeekRefusesHeadOrTailOutsideTheRing) {
     FakeRing fake(127);
+    kaio_raw_ring_consumer consumer = fake.consumer(127);
 
     for (uint32_t outside : {127u, 128u, 0x80000000u, UINT32_MAX}) {
         uint32_t head = 0xdead;
         fake.ring()->head = outside;
         fake.ring()->tail = 3;
-        EXPECT_EQ(kaio_raw_ring_peek(fake.ring(), 127, &head), KAIO_RAW_RING_CORRUPT) << outside;
+        EXPECT_EQ(kaio_raw_ring_peek(&consumer, &head), KAIO_RAW_RING_CORRUPT) << outside;
         fake.ring()->head = 3;
         fake.ring()->tail = outside;
-        EXPECT_EQ(kaio_raw_ring_peek(fake.ring(), 127, &head), KAIO_RAW_RING_CORRUPT) << outside;
+        EXPECT_EQ(kaio_raw_ring_peek(&consumer, &head), KAIO_RAW_RING_CORRUPT) << outside;
         fake.ring()->head = outside;
-        EXPECT_EQ(kaio_raw_ring_peek(fake.ring(), 127, &head), KAIO_RAW_RING_CORRUPT) << outside;
+        EXPECT_EQ(kaio_raw_ring_peek(&consumer, &head), KAIO_RAW_RING_CORRUPT) << outside;
         EXPECT_EQ(head, 0xdeadu);
     }
 }
 
 TEST(AioRingTest, PeekBelievesTheCallersSizeNotTheRings) {
     FakeRing fake(127);
+    kaio_raw_ring_consumer consumer = fake.consumer(127);
     uint32_t head = 0;
 
     fake.ring()->nr = UINT32_MAX;
     fake.ring()->tail = 127;
 
-    EXPECT_EQ(kaio_raw_ring_peek(fake.ring(), 127, &head), KAIO_RAW_RING_CORRUPT);
+    EXPECT_EQ(kaio_raw_ring_peek(&consumer, &head), KAIO_RAW_RING_CORRUPT);
 }
 
 TEST(AioRingTest, EventFollowsHeadAndWraps) {
     FakeRing fake(127);
+    kaio_raw_ring_consumer consumer = fake.consumer(127);
 
-    EXPECT_EQ(kaio_raw_ring_event(fake.ring(), 127, 0, 0), fake.event(0));
-    EXPECT_EQ(kaio_raw_ring_event(fake.ring(), 127, 0, 126), fake.event(126));
-    EXPECT_EQ(kaio_raw_ring_event(fake.ring(), 127, 126, 0), fake.event(126));
-    EXPECT_EQ(kaio_raw_ring_event(fake.ring(), 127, 126, 1), fake.event(0));
-    EXPECT_EQ(kaio_raw_ring_event(fake.ring(), 127, 126, 126), fake.event(125));
+    EXPECT_EQ(kaio_raw_ring_event(&consumer, 0, 0), fake.event(0));
+    EXPECT_EQ(kaio_raw_ring_event(&consumer, 0, 126), fake.event(126));
+    EXPECT_EQ(kaio_raw_ring_event(&consumer, 126, 0), fake.event(126));
+    EXPECT_EQ(kaio_raw_ring_event(&consumer, 126, 1), fake.event(0));
+    EXPECT_EQ(kaio_raw_ring_event(&consumer, 126, 126), fake.event(125));
 }
 
 TEST(AioRingTest, FirstEventIsBehindTheHeader) {
     FakeRing fake(127);
+    kaio_raw_ring_consumer consumer = fake.consumer(127);
 
-    EXPECT_EQ(reinterpret_cast<uintptr_t>(kaio_raw_ring_event(fake.ring(), 127, 0, 0)),
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(kaio_raw_ring_event(&consumer, 0, 0)),
               fake.ctx() + fake.ring()->header_length);
 }
 
 TEST(AioRingTest, ConsumeMovesHeadAndWraps) {
     FakeRing fake(127);
+    kaio_raw_ring_consumer consumer = fake.consumer(127);
 
-    kaio_raw_ring_consume(fake.ring(), 127, 0, 5);
+    kaio_raw_ring_consume(&consumer, 0, 5);
     EXPECT_EQ(fake.ring()->head, 5u);
-    kaio_raw_ring_consume(fake.ring(), 127, 5, 0);
+    kaio_raw_ring_consume(&consumer, 5, 0);
     EXPECT_EQ(fake.ring()->head, 5u);
-    kaio_raw_ring_consume(fake.ring(), 127, 5, 122);
+    kaio_raw_ring_consume(&consumer, 5, 122);
     EXPECT_EQ(fake.ring()->head, 0u);
-    kaio_raw_ring_consume(fake.ring(), 127, 126, 126);
+    kaio_raw_ring_consume(&consumer, 126, 126);
     EXPECT_EQ(fake.ring()->head, 125u);
     EXPECT_EQ(fake.ring()->tail, 0u);
 }
@@ -222,7 +257,9 @@ TEST(AioRingTest, ConsumeMovesHeadAndWraps) {
 TEST(AioRingTest, LargestRingWraps) {
     FakeRing fake(127);
 
-    kaio_raw_ring_consume(fake.ring(), UINT32_MAX, UINT32_MAX - 1, UINT32_MAX - 1);
+    kaio_raw_ring_consumer consumer = fake.consumer(UINT32_MAX);
+
+    kaio_raw_ring_consume(&consumer, UINT32_MAX - 1, UINT32_MAX - 1);
 
     EXPECT_EQ(fake.ring()->head, UINT32_MAX - 2);
 }
@@ -245,20 +282,21 @@ TEST(AioRingTest, ReaderSeesWholeEventsFromAnotherThread) {
         }
     });
 
+    kaio_raw_ring_consumer consumer = fake.consumer(kSlots);
     uint64_t seen = 0;
     uint64_t wrong = 0;
     while (seen < kEvents) {
         uint32_t head = 0;
-        uint32_t count = kaio_raw_ring_peek(fake.ring(), kSlots, &head);
+        uint32_t count = kaio_raw_ring_peek(&consumer, &head);
         for (uint32_t k = 0; k < count; ++k) {
-            kaio_raw_event event = *kaio_raw_ring_event(fake.ring(), kSlots, head, k);
+            kaio_raw_event event = *kaio_raw_ring_event(&consumer, head, k);
             wrong += event.data != seen || event.obj != ~seen;
             ++seen;
         }
         if (count == 0) {
             std::this_thread::yield();
         } else {
-            kaio_raw_ring_consume(fake.ring(), kSlots, head, count);
+            kaio_raw_ring_consume(&consumer, head, count);
         }
     }
     writer.join();
@@ -283,8 +321,7 @@ class AioRingKernelTest : public testing::Test {
 
     void Open(unsigned nr_events) {
         ASSERT_EQ(kaio_raw_setup(nr_events, &ctx_), 0);
-        ring_ = kaio_raw_ring_validate(ctx_, &nr_);
-        if (!ring_) {
+        if (kaio_raw_ring_validate(ctx_, &consumer_) != 0) {
             GTEST_SKIP() << "this kernel maps no ring";
         }
     }
@@ -304,13 +341,13 @@ class AioRingKernelTest : public testing::Test {
     // Expects just the tags [first, first + count) in the ring, in order, and consumes them.
     void ReapInUserSpace(uint64_t first, uint32_t count) {
         uint32_t head = 0;
-        ASSERT_EQ(kaio_raw_ring_peek(ring_, nr_, &head), count);
+        ASSERT_EQ(kaio_raw_ring_peek(&consumer_, &head), count);
         for (uint32_t k = 0; k < count; ++k) {
-            const kaio_raw_event *event = kaio_raw_ring_event(ring_, nr_, head, k);
+            const kaio_raw_event *event = kaio_raw_ring_event(&consumer_, head, k);
             ASSERT_EQ(event->data, first + k);
             ASSERT_EQ(event->res, 0);
         }
-        kaio_raw_ring_consume(ring_, nr_, head, count);
+        kaio_raw_ring_consume(&consumer_, head, count);
     }
 
     void ReapBySystemCall(uint64_t first, uint32_t count) {
@@ -325,29 +362,29 @@ class AioRingKernelTest : public testing::Test {
     int null_ = -1;
     char byte_ = 0;
     kaio_raw_context ctx_ = 0;
-    kaio_raw_ring *ring_ = nullptr;
-    uint32_t nr_ = 0;
+    kaio_raw_ring_consumer consumer_ = {};
 };
 
 TEST_F(AioRingKernelTest, ValidateTakesTheKernelsRing) {
     Open(1);
 
-    EXPECT_GE(nr_, 2u);
-    EXPECT_EQ(reinterpret_cast<uintptr_t>(ring_), ctx_);
-    EXPECT_EQ(ring_->compat_features, static_cast<uint32_t>(KAIO_RAW_RING_COMPAT_FEATURES));
+    EXPECT_GE(consumer_.nr, 2u);
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(consumer_.ring), ctx_);
+    EXPECT_EQ(consumer_.ring->compat_features,
+              static_cast<uint32_t>(KAIO_RAW_RING_COMPAT_FEATURES));
     uint32_t head = 0xdead;
-    EXPECT_EQ(kaio_raw_ring_peek(ring_, nr_, &head), 0u);
+    EXPECT_EQ(kaio_raw_ring_peek(&consumer_, &head), 0u);
     EXPECT_EQ(head, 0u);
 }
 
-TEST_F(AioRingKernelTest, ValidateAnswersNullAfterDestroy) {
+TEST_F(AioRingKernelTest, ValidateRefusesADestroyedContext) {
     Open(1);
     kaio_raw_context ctx = ctx_;
     ctx_ = 0;
     ASSERT_EQ(kaio_raw_destroy(ctx), 0);
-    uint32_t nr;
+    kaio_raw_ring_consumer consumer;
 
-    EXPECT_EQ(kaio_raw_ring_validate(ctx, &nr), nullptr);
+    EXPECT_EQ(kaio_raw_ring_validate(ctx, &consumer), -ENOMEM);
 }
 
 // With 4 KiB pages and few CPUs: 127 slots, no power of two.
@@ -355,7 +392,7 @@ TEST_F(AioRingKernelTest, SmallestRingWrapsWithoutLoss) {
     Open(1);
     constexpr uint32_t kBatch = 7;
 
-    for (uint64_t tag = 0; tag < uint64_t{40} * nr_; tag += kBatch) {
+    for (uint64_t tag = 0; tag < uint64_t{35000}; tag += kBatch) {
         ASSERT_EQ(Submit(tag, kBatch), kBatch);
         ASSERT_NO_FATAL_FAILURE(ReapInUserSpace(tag, kBatch));
     }
@@ -365,9 +402,9 @@ TEST_F(AioRingKernelTest, EventsCrossPagesWithoutLoss) {
     constexpr uint32_t kBatch = 100;
     unsigned events_in_a_page = static_cast<unsigned>(sysconf(_SC_PAGESIZE)) / 32;
     Open(events_in_a_page);
-    ASSERT_GT(nr_, events_in_a_page);
+    ASSERT_GT(consumer_.nr, events_in_a_page);
 
-    for (uint64_t tag = 0; tag < uint64_t{20} * nr_; tag += kBatch) {
+    for (uint64_t tag = 0; tag < uint64_t{20} * consumer_.nr; tag += kBatch) {
         ASSERT_EQ(Submit(tag, kBatch), kBatch);
         ASSERT_NO_FATAL_FAILURE(ReapInUserSpace(tag, kBatch));
     }
@@ -377,9 +414,9 @@ TEST_F(AioRingKernelTest, PartOfABatchMayBeConsumed) {
     Open(1);
     ASSERT_EQ(Submit(0, 5), 5);
     uint32_t head = 0;
-    ASSERT_EQ(kaio_raw_ring_peek(ring_, nr_, &head), 5u);
+    ASSERT_EQ(kaio_raw_ring_peek(&consumer_, &head), 5u);
 
-    kaio_raw_ring_consume(ring_, nr_, head, 2);
+    kaio_raw_ring_consume(&consumer_, head, 2);
 
     ReapInUserSpace(2, 3);
 }
@@ -390,13 +427,13 @@ TEST_F(AioRingKernelTest, KernelSeesWhatUserSpaceConsumed) {
     constexpr uint32_t kTwoBatches = 2 * kBatch;
     constexpr uint32_t kThreeBatches = 3 * kBatch;
 
-    for (uint64_t tag = 0; tag < uint64_t{4} * nr_; tag += kThreeBatches) {
+    for (uint64_t tag = 0; tag < uint64_t{4} * consumer_.nr; tag += kThreeBatches) {
         ASSERT_EQ(Submit(tag, kBatch), kBatch);
         ASSERT_NO_FATAL_FAILURE(ReapInUserSpace(tag, kBatch));
         ASSERT_EQ(Submit(tag + kBatch, kTwoBatches), kTwoBatches);
         uint32_t head = 0;
-        ASSERT_EQ(kaio_raw_ring_peek(ring_, nr_, &head), kTwoBatches);
-        kaio_raw_ring_consume(ring_, nr_, head, kBatch);
+        ASSERT_EQ(kaio_raw_ring_peek(&consumer_, &head), kTwoBatches);
+        kaio_raw_ring_consume(&consumer_, head, kBatch);
         ASSERT_NO_FATAL_FAILURE(ReapBySystemCall(tag + kTwoBatches, kBatch));
     }
 }
@@ -409,7 +446,7 @@ TEST_F(AioRingKernelTest, ConsumedSlotsTakeNewRequests) {
         ++filled;
     }
     ASSERT_EQ(taken, -EAGAIN);
-    ASSERT_LT(filled, nr_);
+    ASSERT_LT(filled, consumer_.nr);
 
     ReapInUserSpace(0, filled);
 
@@ -417,3 +454,4 @@ TEST_F(AioRingKernelTest, ConsumedSlotsTakeNewRequests) {
 }
 
 }  // namespace
+}  // namespace kaio_test

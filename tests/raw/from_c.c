@@ -13,13 +13,12 @@ static long run_one(kaio_raw_context ctx, struct kaio_raw_iocb iocb) {
     if (kaio_raw_submit(ctx, 1, &pointer) != 1) {
         return -1;
     }
-    uint32_t nr;
     uint32_t head;
     struct kaio_raw_event event = {0, 0, 0, 0};
-    struct kaio_raw_ring *ring = kaio_raw_ring_validate(ctx, &nr);
-    if (ring != NULL && kaio_raw_ring_peek(ring, nr, &head) == 1) {
-        event = *kaio_raw_ring_event(ring, nr, head, 0);
-        kaio_raw_ring_consume(ring, nr, head, 1);
+    struct kaio_raw_ring_consumer consumer;
+    if (kaio_raw_ring_validate(ctx, &consumer) == 0 && kaio_raw_ring_peek(&consumer, &head) == 1) {
+        event = *kaio_raw_ring_event(&consumer, head, 0);
+        kaio_raw_ring_consume(&consumer, head, 1);
     } else if (kaio_raw_getevents(ctx, 1, 1, &event, NULL) != 1) {
         return -1;
     }

@@ -37,17 +37,30 @@ long every_call(unsigned nr_events, struct kaio_raw_iocb *iocb,
 
 uint32_t every_ring_step(kaio_raw_context ctx, struct kaio_raw_event *out_event);
 uint32_t every_ring_step(kaio_raw_context ctx, struct kaio_raw_event *out_event) {
-    uint32_t nr;
     uint32_t head;
-    struct kaio_raw_ring *ring = kaio_raw_ring_validate(ctx, &nr);
-    if (!ring) {
+    struct kaio_raw_ring_consumer consumer;
+    if (kaio_raw_ring_validate(ctx, &consumer) != 0 || kaio_raw_ring_dontfork(&consumer) != 0) {
         return 0;
     }
-    uint32_t count = kaio_raw_ring_peek(ring, nr, &head);
+    uint32_t count = kaio_raw_ring_peek(&consumer, &head);
     if (count == 0 || count == KAIO_RAW_RING_CORRUPT) {
         return count;
     }
-    *out_event = *kaio_raw_ring_event(ring, nr, head, 0);
-    kaio_raw_ring_consume(ring, nr, head, 1);
+    *out_event = *kaio_raw_ring_event(&consumer, head, 0);
+    kaio_raw_ring_consume(&consumer, head, 1);
     return count;
+}
+
+size_t every_error(long result, char *out_text, size_t size_bytes);
+size_t every_error(long result, char *out_text, size_t size_bytes) {
+    struct kaio_raw_limits limits;
+    struct kaio_raw_numbers numbers = {1, 0, &limits};
+    if (kaio_raw_limits_read(&limits) != 0) {
+        return 0;
+    }
+    const char *call = kaio_raw_call_name(KAIO_RAW_CALL_SETUP);
+    const char *cause = kaio_raw_cause_name(kaio_raw_cause_of(KAIO_RAW_CALL_SETUP, result));
+    return call == cause ? 0
+                         : kaio_raw_error_message(out_text, size_bytes, KAIO_RAW_CALL_SETUP, result,
+                                                  &numbers);
 }
