@@ -80,45 +80,44 @@ static inline long kaio_raw_ring_dontfork(const struct kaio_raw_ring_consumer *c
                               KAIO_RAW_MADV_DONTFORK);
 }
 
-// Private: the slot `count` after slot `head`, with wrap; both are below `nr`.
-static inline uint32_t kaio_raw_ring_slot_(uint32_t nr, uint32_t head, uint32_t count) {
-    uint32_t to_end = nr - head;
-    return count < to_end ? head + count : count - to_end;
-}
-
-// kaio_raw_ring_peek returns how many events are ready, the first of them in slot `*out_head`.
+// kaio_raw_ring_peek returns how many events are ready in a row, and `*out_events` is the first.
 //
-// Errors:    KAIO_RAW_RING_CORRUPT head or tail outside the ring; `*out_head` is then not written.
+// Events behind the ring's end are not counted: they show once those before it are consumed.
+// Ownership: out_events[0..count) are the kernel's to overwrite after kaio_raw_ring_consume.
+// Errors:    KAIO_RAW_RING_CORRUPT head or tail outside the ring; `*out_events` is not written.
 // Kernel:    pairs with the barrier between event and tail in aio_complete, fs/aio.c.
 static inline uint32_t kaio_raw_ring_peek(const struct kaio_raw_ring_consumer *consumer,
-                                          uint32_t *out_head) {
+                                          const struct kaio_raw_event **out_events) {
+    const struct kaio_raw_ring *ring = consumer->ring;
+    uint32_t nr = consumer->nr;
+    uint32_t head = __atomic_load_n(&ring->head, __ATOMIC_RELAXED);
+    uint32_t tail = __atomic_load_n(&ring->tail, __ATOMIC_ACQUIRE);
+    if (head >= nr || tail >= nr) {
+        return KAIO_RAW_RING_CORRUPT;
+    }
+    const void *events = ring + 1;
+    *out_events = KAIO_RAW_CAST_(const struct kaio_raw_event *, events) + head;
+    return (tail >= head ? tail : nr) - head;
+}
+
+// kaio_raw_ring_ready returns how many events are ready in all, or KAIO_RAW_RING_CORRUPT.
+static inline uint32_t kaio_raw_ring_ready(const struct kaio_raw_ring_consumer *consumer) {
     uint32_t nr = consumer->nr;
     uint32_t head = __atomic_load_n(&consumer->ring->head, __ATOMIC_RELAXED);
     uint32_t tail = __atomic_load_n(&consumer->ring->tail, __ATOMIC_ACQUIRE);
     if (head >= nr || tail >= nr) {
         return KAIO_RAW_RING_CORRUPT;
     }
-    *out_head = head;
-    return head <= tail ? tail - head : nr - head + tail;
+    return tail >= head ? tail - head : nr - head + tail;
 }
 
-// kaio_raw_ring_event is the event `k` after slot `head`; `k` is below kaio_raw_ring_peek's answer.
+// kaio_raw_ring_consume gives the next `count` events back to the kernel.
 //
-// Ownership: the event is the kernel's to overwrite after kaio_raw_ring_consume: copy it before.
-static inline const struct kaio_raw_event *kaio_raw_ring_event(
-    const struct kaio_raw_ring_consumer *consumer, uint32_t head, uint32_t k) {
-    const void *events = consumer->ring + 1;
-    return KAIO_RAW_CAST_(const struct kaio_raw_event *, events) +
-           kaio_raw_ring_slot_(consumer->nr, head, k);
-}
-
-// kaio_raw_ring_consume gives the `count` events from slot `head` on back to the kernel.
-//
-// `head` and `count` as kaio_raw_ring_peek told, or a smaller `count`; once per batch is enough.
-static inline void kaio_raw_ring_consume(struct kaio_raw_ring_consumer *consumer, uint32_t head,
-                                         uint32_t count) {
-    __atomic_store_n(&consumer->ring->head, kaio_raw_ring_slot_(consumer->nr, head, count),
-                     __ATOMIC_RELEASE);
+// `count` as kaio_raw_ring_peek told, or smaller; once per batch is enough.
+static inline void kaio_raw_ring_consume(struct kaio_raw_ring_consumer *consumer, uint32_t count) {
+    struct kaio_raw_ring *ring = consumer->ring;
+    uint32_t head = __atomic_load_n(&ring->head, __ATOMIC_RELAXED) + count;
+    __atomic_store_n(&ring->head, head == consumer->nr ? 0 : head, __ATOMIC_RELEASE);
 }
 
 #endif  // KAIO_RAW_AIO_RING_H_

@@ -290,16 +290,16 @@ static void settle(struct kaio_queue_place *queue, const struct kaio_raw_event *
 
 // reap_ring settles what is in the ring, without a system call. False: the ring cannot be trusted.
 static bool reap_ring(struct kaio_queue_place *queue) {
-    uint32_t head;
-    uint32_t count = kaio_raw_ring_peek(&queue->consumer, &head);
-    if (KAIO_UNLIKELY(count == KAIO_RAW_RING_CORRUPT)) {
-        return false;
-    }
-    for (uint32_t k = 0; k < count; ++k) {
-        settle(queue, kaio_raw_ring_event(&queue->consumer, head, k));
-    }
-    if (count > 0) {
-        kaio_raw_ring_consume(&queue->consumer, head, count);
+    const struct kaio_raw_event *events;
+    uint32_t count;
+    while ((count = kaio_raw_ring_peek(&queue->consumer, &events)) != 0) {
+        if (KAIO_UNLIKELY(count == KAIO_RAW_RING_CORRUPT)) {
+            return false;
+        }
+        for (uint32_t k = 0; k < count; ++k) {
+            settle(queue, &events[k]);
+        }
+        kaio_raw_ring_consume(&queue->consumer, count);
     }
     return true;
 }

@@ -13,12 +13,12 @@ static long run_one(kaio_raw_context ctx, struct kaio_raw_iocb iocb) {
     if (kaio_raw_submit(ctx, 1, &pointer) != 1) {
         return -1;
     }
-    uint32_t head;
+    const struct kaio_raw_event *events;
     struct kaio_raw_event event = {0, 0, 0, 0};
     struct kaio_raw_ring_consumer consumer;
-    if (kaio_raw_ring_validate(ctx, &consumer) == 0 && kaio_raw_ring_peek(&consumer, &head) == 1) {
-        event = *kaio_raw_ring_event(&consumer, head, 0);
-        kaio_raw_ring_consume(&consumer, head, 1);
+    if (kaio_raw_ring_validate(ctx, &consumer) == 0 && kaio_raw_ring_peek(&consumer, &events) == 1) {
+        event = events[0];
+        kaio_raw_ring_consume(&consumer, 1);
     } else if (kaio_raw_getevents(ctx, 1, 1, &event, NULL) != 1) {
         return -1;
     }

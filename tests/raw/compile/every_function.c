@@ -37,18 +37,18 @@ long every_call(unsigned nr_events, struct kaio_raw_iocb *iocb,
 
 uint32_t every_ring_step(kaio_raw_context ctx, struct kaio_raw_event *out_event);
 uint32_t every_ring_step(kaio_raw_context ctx, struct kaio_raw_event *out_event) {
-    uint32_t head;
+    const struct kaio_raw_event *events;
     struct kaio_raw_ring_consumer consumer;
     if (kaio_raw_ring_validate(ctx, &consumer) != 0 || kaio_raw_ring_dontfork(&consumer) != 0) {
         return 0;
     }
-    uint32_t count = kaio_raw_ring_peek(&consumer, &head);
+    uint32_t count = kaio_raw_ring_peek(&consumer, &events);
     if (count == 0 || count == KAIO_RAW_RING_CORRUPT) {
         return count;
     }
-    *out_event = *kaio_raw_ring_event(&consumer, head, 0);
-    kaio_raw_ring_consume(&consumer, head, 1);
-    return count;
+    *out_event = events[0];
+    kaio_raw_ring_consume(&consumer, 1);
+    return kaio_raw_ring_ready(&consumer);
 }
 
 size_t every_error(long result, char *out_text, size_t size_bytes);

@@ -1,0 +1,52 @@
+#!/bin/bash
+# cost_test.sh PROGRAM: submit and reap of one no-op read through //raw is one system call, and costs
+# no more instructions than the limits below. Counted by callgrind: exact, whatever the machine does.
+set -u
+program=$1
+failed=0
+log=$TEST_TMPDIR/log
+
+fail() {
+  echo "FAIL $*"
+  failed=1
+}
+
+for tool in valgrind strace; do
+  if ! command -v "$tool" >/dev/null; then
+    echo "$tool is not installed: apt-get install $tool"
+    exit 1
+  fi
+done
+
+# instructions WAY BATCH: per operation, in hundredths.
+instructions() {
+  local rounds counts=()
+  for rounds in 1000 3000; do
+    valgrind --tool=callgrind --callgrind-out-file=/dev/null "$program" "$1" "$2" "$rounds" \
+      >"$log" 2>&1 || fail "$1 $2 $rounds: $(cat "$log")"
+    counts+=("$(awk '/Collected/ { print $4 }' "$log")")
+  done
+  echo $(((counts[1] - counts[0]) / (20 * $2)))
+}
+
+# check BATCH LIMIT: without the harness, in hundredths of an instruction for each operation.
+check() {
+  local none hand raw
+  none=$(instructions none "$1") hand=$(instructions hand "$1") raw=$(instructions raw "$1")
+  echo "batch $1: harness $none, by hand $((hand - none)), raw $((raw - none)), limit $2" \
+    "(1/100 instructions for each operation)"
+  ((raw > none && hand > none)) || fail "nothing was counted"
+  ((raw - none <= $2)) || fail "batch $1 costs more than $2"
+  [ "$1" -eq 1 ] || ((raw <= hand)) || fail "batch $1 costs more than by hand"
+}
+
+check 1 10100
+check 32 5300
+
+strace -o "$log" "$program" raw 1 100 || fail "raw 1 100 under strace"
+submits=$(grep -c '^io_submit' "$log") waits=$(grep -Ec '^io_p?getevents' "$log")
+after=$(awk '/^io_setup/ { on = 1; next } /^io_destroy/ { on = 0 } on' "$log" | wc -l)
+echo "100 operations: $submits io_submit, $waits io_getevents, $((after - submits)) others"
+((submits == 100 && waits == 0)) || fail "not one system call an operation"
+((after - submits == 1)) || fail "more than the one mincore of kaio_raw_ring_validate"
+exit "$failed"
