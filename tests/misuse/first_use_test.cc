@@ -12,7 +12,7 @@
 
 #include "kaio/safe/kaio.h"
 #include "tests/misuse/every_use.h"
-#include "tests/misuse/in_child.h"
+#include "tests/support/in_child.h"
 #include "tests/support/safe_test.h"
 
 namespace {

@@ -92,6 +92,18 @@ TEST(AioPrepTest, HighAddressIsZeroExtended) {
     EXPECT_EQ(kaio_raw_prep_pwrite(5, highest, 1, 0).aio_buf, UINTPTR_MAX);
 }
 
+TEST(AioPrepTest, AddressAndLengthOf32BitsHaveNoUpperHalf) {
+    void *high = reinterpret_cast<void *>(uintptr_t{0xfffff000});
+    auto *parts = static_cast<iovec *>(high);
+
+    for (const kaio_raw_iocb &iocb :
+         {kaio_raw_prep_pread(5, high, 10, 0), kaio_raw_prep_pwrite(5, high, 10, 0),
+          kaio_raw_prep_preadv(5, parts, 10, 0), kaio_raw_prep_pwritev(5, parts, 10, 0)}) {
+        EXPECT_EQ(iocb.aio_buf, UINT64_C(0xfffff000));
+        EXPECT_EQ(iocb.aio_nbytes, 10u);
+    }
+}
+
 TEST(AioPrepTest, SetDataSetsTheDataAlone) {
     kaio_raw_iocb iocb = kaio_raw_prep_fsync(5);
     ::iocb expected = Expected(IOCB_CMD_FSYNC, 5, nullptr, 0, 0);

@@ -93,14 +93,27 @@ class Throttle {
     std::string why_not_;
 };
 
-// A MachineTest has a mount namespace of its own (whatever kills the test, nothing stays mounted),
-// and is skipped where that may not be.
-class MachineTest : public testing::Test {
+// EnterMachine gives this process a mount namespace of its own: whatever kills the test, nothing
+// stays mounted. Returns "", or why the test may not do anything to the machine.
+std::string EnterMachine();
+
+// OnMachine is the fixture `Base` for tests that do something to the machine, and are skipped where
+// that may not be. They work in `folder_`.
+template <typename Base>
+class OnMachine : public Base {
   protected:
-    void SetUp() override;
+    void SetUp() override {
+        Base::SetUp();
+        const std::string why_not = EnterMachine();
+        if (!why_not.empty()) {
+            GTEST_SKIP() << why_not;
+        }
+    }
 
     Folder folder_;
 };
+
+using MachineTest = OnMachine<testing::Test>;
 
 }  // namespace kaio_test
 

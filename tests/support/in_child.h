@@ -1,7 +1,7 @@
 // A test's child process: expectations in it count for the test.
 
-#ifndef KAIO_TESTS_MISUSE_IN_CHILD_H_
-#define KAIO_TESTS_MISUSE_IN_CHILD_H_
+#ifndef KAIO_TESTS_SUPPORT_IN_CHILD_H_
+#define KAIO_TESTS_SUPPORT_IN_CHILD_H_
 
 #include <gtest/gtest.h>
 #include <stdio.h>
@@ -31,4 +31,4 @@ void ExpectFineInChild(Body body) {
 
 }  // namespace kaio_test
 
-#endif  // KAIO_TESTS_MISUSE_IN_CHILD_H_
+#endif  // KAIO_TESTS_SUPPORT_IN_CHILD_H_
