@@ -16,13 +16,13 @@
 #    define KAIO_RAW_ASSERT_(condition) static_assert(condition, #    condition)
 #    define KAIO_RAW_CAST_(type, value) static_cast<type>(value)
 #    define KAIO_RAW_ADDRESS_(pointer) reinterpret_cast<uintptr_t>(pointer)
-#    define KAIO_RAW_POINTER_(type, address) reinterpret_cast<type>(address)
+#    define KAIO_RAW_POINTER_(type, address) reinterpret_cast<type>(static_cast<uintptr_t>(address))
 #    define KAIO_RAW_NULL_ nullptr
 #else
 #    define KAIO_RAW_ASSERT_(condition) _Static_assert(condition, #    condition)
 #    define KAIO_RAW_CAST_(type, value) ((type)(value))
 #    define KAIO_RAW_ADDRESS_(pointer) ((uintptr_t)(pointer))
-#    define KAIO_RAW_POINTER_(type, address) ((type)(address))
+#    define KAIO_RAW_POINTER_(type, address) ((type)(uintptr_t)(address))
 #    define KAIO_RAW_NULL_ ((void *)0)
 #endif
 

@@ -33,10 +33,11 @@ static inline struct kaio_raw_iocb kaio_raw_prep_(uint16_t opcode, int fd, uint6
 // kaio_raw_prep_pread reads `nbytes` at byte `offset` of `fd` into `buf[0..nbytes)`.
 //
 // Ownership: the kernel writes to `buf` from submit until the request's event.
-// Errors:    of kaio_raw_submit: -EBADF not open for reading; -EINVAL `offset` < 0, `nbytes` over
-//            SSIZE_MAX, or a file without read (directory); -EFAULT `buf` no user address.
-//            In the event: -EFAULT not mapped, -EINVAL misaligned for O_DIRECT, -EAGAIN.
-//            0 at the end of the file; short counts are normal.
+// Errors:    of kaio_raw_submit: -EBADF not open for reading; -EINVAL `offset` < 0, `offset` +
+//            `nbytes` past the largest offset, `nbytes` over the kernel's SSIZE_MAX, or a file
+//            without read (directory); -EFAULT `buf` no user address.
+//            In the event: -EFAULT not mapped, -EINVAL misaligned for O_DIRECT, -EAGAIN, -ESPIPE
+//            a socket and `offset` not 0. 0 at the end of the file; short counts are normal.
 // Kernel:    aio_read, fs/aio.c; lengths above 2^31 - page size are cut to it.
 static inline struct kaio_raw_iocb kaio_raw_prep_pread(int fd, void *buf, uint64_t nbytes,
                                                        int64_t offset) {
@@ -47,7 +48,8 @@ static inline struct kaio_raw_iocb kaio_raw_prep_pread(int fd, void *buf, uint64
 //
 // An O_APPEND file is written at its end, whatever `offset` (>= 0) says.
 // Ownership: the kernel reads `buf` from submit until the request's event.
-// Errors:    as kaio_raw_prep_pread; also in the event: -ENOSPC, -EFBIG (with SIGXFSZ), -EPERM.
+// Errors:    as kaio_raw_prep_pread; also in the event: -ENOSPC, -EFBIG (with SIGXFSZ), -EPIPE
+//            (with SIGPIPE), -EPERM.
 // Kernel:    aio_write, fs/aio.c.
 static inline struct kaio_raw_iocb kaio_raw_prep_pwrite(int fd, const void *buf, uint64_t nbytes,
                                                         int64_t offset) {

@@ -38,7 +38,8 @@ struct kaio_raw_ring_consumer {
 
 // kaio_raw_ring_validate makes the consumer of the ring of `ctx`, and returns 0 or -errno.
 //
-// Under Valgrind the ring becomes defined memory, so that events need no mark when they come.
+// Under Valgrind the ring becomes defined memory, so that events need no mark when they come; the
+// bytes that a read brought do, where Valgrind does not know them: VALGRIND_MAKE_MEM_DEFINED.
 // What cannot be told: whether the mapping is as long as nr says, and whether it is readable.
 // Ownership: the ring belongs to the context. `*out_consumer` is written on 0 only.
 // Errors:    then use kaio_raw_getevents. -ENOMEM, -EINVAL nothing is mapped at `ctx` (an emulated
@@ -53,7 +54,7 @@ static inline long kaio_raw_ring_validate(kaio_raw_context ctx,
     if (error != 0) {
         return error;
     }
-    struct kaio_raw_ring *ring = KAIO_RAW_POINTER_(struct kaio_raw_ring *, ctx & UINTPTR_MAX);
+    struct kaio_raw_ring *ring = KAIO_RAW_POINTER_(struct kaio_raw_ring *, ctx);
     if (ring->magic != KAIO_RAW_RING_MAGIC ||
         ring->incompat_features != KAIO_RAW_RING_INCOMPAT_FEATURES ||
         ring->header_length != KAIO_RAW_RING_HEADER_BYTES || ring->nr < 2) {

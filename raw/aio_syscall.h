@@ -10,9 +10,9 @@
 
 #include <errno.h>
 #include <stdint.h>
-#include <sys/syscall.h>
 
 #include "kaio/raw/aio_abi.h"
+#include "kaio/raw/arch/numbers.h"
 
 #if defined(KAIO_RAW_SYSCALL_LIBC)
 #    include "kaio/raw/arch/syscall_libc.h"
@@ -26,28 +26,6 @@
 #    include "kaio/raw/arch/syscall_libc.h"
 #endif
 
-#ifndef __NR_io_setup
-#    error "kaio: <sys/syscall.h> has no __NR_io_setup"
-#endif
-#ifndef __NR_io_destroy
-#    error "kaio: <sys/syscall.h> has no __NR_io_destroy"
-#endif
-#ifndef __NR_io_submit
-#    error "kaio: <sys/syscall.h> has no __NR_io_submit"
-#endif
-#ifndef __NR_io_cancel
-#    error "kaio: <sys/syscall.h> has no __NR_io_cancel"
-#endif
-
-// Private: the io_pgetevents with 64-bit time; undefined where the kernel's headers have none.
-#if defined(__LP64__) || (defined(__x86_64__) && defined(__ILP32__))
-#    ifdef __NR_io_pgetevents
-#        define KAIO_RAW_NR_PGETEVENTS_ __NR_io_pgetevents
-#    endif
-#elif defined(__NR_io_pgetevents_time64)
-#    define KAIO_RAW_NR_PGETEVENTS_ __NR_io_pgetevents_time64
-#endif
-
 // kaio_raw_setup makes a context that has room for at least `nr_events` requests.
 //
 // A request holds its room from submit until its event is reaped, not until it is done.
@@ -57,7 +35,7 @@
 //            here); -ENOMEM, -EINTR; -EFAULT `out_ctx` not writable. Then nothing is left behind.
 // Kernel:    io_setup, fs/aio.c, 2.5.
 static inline long kaio_raw_setup(unsigned nr_events, kaio_raw_context *out_ctx) {
-    return kaio_raw_syscall2_(__NR_io_setup, nr_events, KAIO_RAW_ADDRESS_(out_ctx));
+    return kaio_raw_syscall2_(KAIO_RAW_NR_SETUP_, nr_events, KAIO_RAW_ADDRESS_(out_ctx));
 }
 
 // kaio_raw_destroy ends `ctx`: cancels pending polls, waits for all else, drops unreaped events.
@@ -68,7 +46,7 @@ static inline long kaio_raw_setup(unsigned nr_events, kaio_raw_context *out_ctx)
 // Errors:    -EINVAL no such context; never -EFAULT.
 // Kernel:    io_destroy, fs/aio.c, 2.5.
 static inline long kaio_raw_destroy(kaio_raw_context ctx) {
-    return kaio_raw_syscall1_(__NR_io_destroy, ctx);
+    return kaio_raw_syscall1_(KAIO_RAW_NR_DESTROY_, ctx);
 }
 
 // kaio_raw_submit hands `iocbs[0..nr)` to the kernel and returns how many it took, front first.
@@ -83,7 +61,7 @@ static inline long kaio_raw_destroy(kaio_raw_context ctx) {
 //            -EFAULT iocb not writable, -EINVAL opcode, then those of aio_prep.h.
 // Kernel:    io_submit, fs/aio.c, 2.5.
 static inline long kaio_raw_submit(kaio_raw_context ctx, long nr, struct kaio_raw_iocb **iocbs) {
-    return kaio_raw_syscall3_(__NR_io_submit, ctx, KAIO_RAW_CAST_(kaio_raw_ulong, nr),
+    return kaio_raw_syscall3_(KAIO_RAW_NR_SUBMIT_, ctx, KAIO_RAW_CAST_(kaio_raw_ulong, nr),
                               KAIO_RAW_ADDRESS_(iocbs));
 }
 
@@ -96,7 +74,7 @@ static inline long kaio_raw_submit(kaio_raw_context ctx, long nr, struct kaio_ra
 // Kernel:    io_cancel, fs/aio.c; -EINPROGRESS since 3.11.
 static inline long kaio_raw_cancel(kaio_raw_context ctx, struct kaio_raw_iocb *iocb,
                                    struct kaio_raw_event *result) {
-    return kaio_raw_syscall3_(__NR_io_cancel, ctx, KAIO_RAW_ADDRESS_(iocb),
+    return kaio_raw_syscall3_(KAIO_RAW_NR_CANCEL_, ctx, KAIO_RAW_ADDRESS_(iocb),
                               KAIO_RAW_ADDRESS_(result));
 }
 
@@ -112,8 +90,8 @@ static inline long kaio_raw_cancel(kaio_raw_context ctx, struct kaio_raw_iocb *i
 static inline long kaio_raw_getevents(kaio_raw_context ctx, long min_nr, long nr,
                                       struct kaio_raw_event *out_events,
                                       struct kaio_raw_old_timespec *timeout) {
-#ifdef __NR_io_getevents
-    return kaio_raw_syscall5_(__NR_io_getevents, ctx, KAIO_RAW_CAST_(kaio_raw_ulong, min_nr),
+#ifdef KAIO_RAW_NR_GETEVENTS_
+    return kaio_raw_syscall5_(KAIO_RAW_NR_GETEVENTS_, ctx, KAIO_RAW_CAST_(kaio_raw_ulong, min_nr),
                               KAIO_RAW_CAST_(kaio_raw_ulong, nr), KAIO_RAW_ADDRESS_(out_events),
                               KAIO_RAW_ADDRESS_(timeout));
 #else
@@ -129,20 +107,15 @@ static inline long kaio_raw_getevents(kaio_raw_context ctx, long min_nr, long nr
 //            sigsetsize not KAIO_RAW_SIGSET_BYTES. -EINTR at once if a signal is pending that
 //            `sigset` lets in and no event is ready, even with `min_nr` 0. After a stop and
 //            continue it waits the full `timeout` again.
-//            -ENOSYS built with kernel headers that have no such call with 64-bit time.
+//            -ENOSYS a kernel older than the call.
 // Kernel:    io_pgetevents, 4.18; on 32-bit architectures io_pgetevents_time64, 5.1; fs/aio.c.
 static inline long kaio_raw_pgetevents(kaio_raw_context ctx, long min_nr, long nr,
                                        struct kaio_raw_event *out_events,
                                        struct kaio_raw_timespec *timeout,
                                        const struct kaio_raw_sigset *sigset) {
-#ifdef KAIO_RAW_NR_PGETEVENTS_
     return kaio_raw_syscall6_(KAIO_RAW_NR_PGETEVENTS_, ctx, KAIO_RAW_CAST_(kaio_raw_ulong, min_nr),
                               KAIO_RAW_CAST_(kaio_raw_ulong, nr), KAIO_RAW_ADDRESS_(out_events),
                               KAIO_RAW_ADDRESS_(timeout), KAIO_RAW_ADDRESS_(sigset));
-#else
-    (void)ctx, (void)min_nr, (void)nr, (void)out_events, (void)timeout, (void)sigset;
-    return -ENOSYS;
-#endif
 }
 
 #endif  // KAIO_RAW_AIO_SYSCALL_H_

@@ -125,6 +125,24 @@ system_library = repository_rule(
     doc = "A library that the compiler finds by itself once its Debian package is there.",
 )
 
+def _cross_compilers_impl(ctx):
+    ctx.symlink("/usr", "usr")
+    ctx.file("WORKSPACE", "workspace(name = \"%s\")\n" % ctx.name)
+    ctx.file("BUILD", """\
+filegroup(
+    name = "compilers",
+    srcs = glob(%s, allow_empty = True),
+    visibility = ["@//tests:__subpackages__"],
+)
+""" % repr(ctx.attr.files))
+
+cross_compilers = repository_rule(
+    implementation = _cross_compilers_impl,
+    attrs = {"files": attr.string_list()},
+    local = True,
+    doc = "Those of `files`, patterns, that are installed: with what comes or goes, tests run anew.",
+)
+
 def _maybe(rule, name, **kwargs):
     if not native.existing_rule(name):
         rule(name = name, **kwargs)
@@ -144,5 +162,28 @@ def tools_deps():
     """GoogleTest and the system libraries of tools/: no consumer ever calls this."""
     _maybe(googletest_repository, "googletest")
 
+    _maybe(
+        system_library,
+        "jansson",
+        library = "jansson",
+        linkopts = ["-ljansson"],
+        package = "libjansson-dev",
+    )
+
     # Headers alone: who includes xxhash.h defines XXH_INLINE_ALL.
     _maybe(system_library, "xxhash", library = "xxhash", package = "libxxhash-dev")
+
+    # A libc's header stands for all of them.
+    _maybe(
+        cross_compilers,
+        "cross",
+        files = [
+            "usr/*/include/sys/uio.h",
+            "usr/bin/*-linux-gnu*-g++",
+            "usr/bin/*-linux-gnu*-gcc",
+            "usr/bin/clang-16",
+            "usr/bin/qemu-mips",
+            "usr/bin/qemu-s390x",
+            "usr/bin/xtensa-lx106-elf-gcc",
+        ],
+    )

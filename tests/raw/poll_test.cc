@@ -235,13 +235,11 @@ TEST_P(PollOfAlwaysReadyTest, RegularFileGivesAtOnceWhatWasAskedFor) {
 }
 
 TEST_P(PollOfAlwaysReadyTest, DirectoryGivesAtOnceWhatWasAskedFor) {
-    const int directory = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    ASSERT_GE(directory, 0);
+    const Descriptor directory(open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 
-    ASSERT_EQ(SubmitPoll(directory, GetParam()), 1);
+    ASSERT_EQ(SubmitPoll(directory.fd(), GetParam()), 1);
 
     EXPECT_EQ(Result(0), int64_t{GetParam()});
-    close(directory);
 }
 
 // ---- files of many kinds ----
@@ -411,18 +409,16 @@ TEST_F(PollOfTwoQueuesTest, FifoIsTakenWhereThePollIsReady) {
 }
 
 TEST_F(PollOfTwoQueuesTest, FifoIsPolledThroughEpoll) {
-    const int epoll = epoll_create1(EPOLL_CLOEXEC);
-    ASSERT_GE(epoll, 0);
+    const Descriptor epoll(epoll_create1(EPOLL_CLOEXEC));
     epoll_event event = {};
     event.events = EPOLLIN;
-    ASSERT_EQ(epoll_ctl(epoll, EPOLL_CTL_ADD, both_ends_, &event), 0);
-    ASSERT_EQ(SubmitPoll(epoll, POLLIN), 1);
+    ASSERT_EQ(epoll_ctl(epoll.fd(), EPOLL_CTL_ADD, both_ends_, &event), 0);
+    ASSERT_EQ(SubmitPoll(epoll.fd(), POLLIN), 1);
     ASSERT_TRUE(IsPending());
 
     Ready();
 
     EXPECT_NE(Result() & POLLIN, 0);
-    close(epoll);
 }
 
 TEST_F(PollOfTwoQueuesTest, PtyIsRefusedWhereThePollWouldWaitAndTakenWhereItIsReady) {

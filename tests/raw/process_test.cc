@@ -28,10 +28,10 @@
 #include "kaio/raw/aio_prep.h"
 #include "kaio/raw/aio_ring.h"
 #include "kaio/raw/aio_syscall.h"
-#include "tests/support/in_child.h"
 #include "tests/raw/ending_child.h"
 #include "tests/raw/kernel_test.h"
 #include "tests/support/folder.h"
+#include "tests/support/in_child.h"
 
 namespace kaio_test {
 namespace {

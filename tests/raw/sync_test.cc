@@ -51,31 +51,22 @@ TEST_P(SyncTest, FileWithNothingToWriteGivesZero) {
 }
 
 TEST_P(SyncTest, ReadOnlyDescriptorIsEnough) {
-    const int read_only = open(("/proc/self/fd/" + std::to_string(fd_)).c_str(), O_RDONLY);
-    ASSERT_GE(read_only, 0);
+    const Descriptor read_only(open(("/proc/self/fd/" + std::to_string(fd_)).c_str(), O_RDONLY));
     ASSERT_EQ(Run(kaio_raw_prep_pwrite(fd_, "x", 1, 0)), 1);
 
-    EXPECT_EQ(Run(Prep(read_only)), 0);
-
-    close(read_only);
+    EXPECT_EQ(Run(Prep(read_only.fd())), 0);
 }
 
 TEST_P(SyncTest, DirectoryGivesZero) {
-    const int directory = open(testing::TempDir().c_str(), O_RDONLY | O_DIRECTORY);
-    ASSERT_GE(directory, 0);
+    const Descriptor directory(open(testing::TempDir().c_str(), O_RDONLY | O_DIRECTORY));
 
-    EXPECT_EQ(Run(Prep(directory)), 0);
-
-    close(directory);
+    EXPECT_EQ(Run(Prep(directory.fd())), 0);
 }
 
 TEST_P(SyncTest, FileInMemoryGivesZero) {
-    const int memory = memfd_create("kaio_test", MFD_CLOEXEC);
-    ASSERT_GE(memory, 0);
+    const Descriptor memory(memfd_create("kaio_test", MFD_CLOEXEC));
 
-    EXPECT_EQ(Run(Prep(memory)), 0);
-
-    close(memory);
+    EXPECT_EQ(Run(Prep(memory.fd())), 0);
 }
 
 // A priority is not looked at: reads and writes would be refused for this one.
@@ -87,14 +78,13 @@ TEST_P(SyncTest, PriorityIsIgnored) {
 }
 
 TEST_P(SyncTest, DescriptorMayBeClosedAfterSubmit) {
-    const int duplicate = dup(fd_);
-    ASSERT_GE(duplicate, 0);
-    kaio_raw_iocb sync = Prep(duplicate);
+    Descriptor duplicate(dup(fd_));
+    kaio_raw_iocb sync = Prep(duplicate.fd());
     kaio_raw_event event;
     ASSERT_EQ(Run(kaio_raw_prep_pwrite(fd_, "x", 1, 0)), 1);
 
     ASSERT_EQ(Submit(&sync), 1);
-    ASSERT_EQ(close(duplicate), 0);
+    duplicate.Close();
 
     ASSERT_EQ(Get(1, 1, &event, kPatienceMs), 1);
     EXPECT_EQ(event.res, 0);
@@ -135,22 +125,15 @@ TEST_P(SyncTest, PipeIsRefused) {
 }
 
 TEST_P(SyncTest, SocketIsRefused) {
-    int sockets[2];
-    ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets), 0);
+    const Descriptor unconnected(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
 
-    EXPECT_EQ(SubmitSync(sockets[0]), -EINVAL);
-
-    close(sockets[0]);
-    close(sockets[1]);
+    EXPECT_EQ(SubmitSync(unconnected.fd()), -EINVAL);
 }
 
 TEST_P(SyncTest, NullDeviceIsRefused) {
-    const int null_device = open("/dev/null", O_WRONLY | O_CLOEXEC);
-    ASSERT_GE(null_device, 0);
+    const Descriptor null_device(open("/dev/null", O_WRONLY | O_CLOEXEC));
 
-    EXPECT_EQ(SubmitSync(null_device), -EINVAL);
-
-    close(null_device);
+    EXPECT_EQ(SubmitSync(null_device.fd()), -EINVAL);
 }
 
 TEST_P(SyncTest, DescriptorThatIsNotOpenIsRefused) {

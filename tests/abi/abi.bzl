@@ -1,0 +1,42 @@
+"""Tests of the structures and numbers of raw, one for each architecture of architectures.bzl."""
+
+load("@rules_shell//shell:sh_test.bzl", "sh_test")
+load(":architectures.bzl", "NO_USER_SPACE", "architectures")
+
+_STRUCTURES = [
+    "layout.c",
+    "numbers.c",
+]
+
+_CALLS = [
+    "calls.c",
+    "//tests/raw:compile/every_function.c",
+]
+
+def abi_tests(name):
+    """abi_NAME_test for each: a failure names the architecture.
+
+    Args:
+      name: of the suite of all of them.
+    """
+    tests = []
+    for architecture, row in architectures().items():
+        srcs = _STRUCTURES + ([] if architecture in NO_USER_SPACE else _CALLS)
+        tests.append("abi_%s_test" % architecture)
+        sh_test(
+            name = tests[-1],
+            size = "small",
+            timeout = "short",
+            srcs = ["abi_test.sh"],
+            args = ["'%s'" % row] + ["$(location %s)" % src for src in srcs],
+            data = srcs + [
+                "cases.sh",
+                "//tests:headers",
+                "@cross//:compilers",
+            ],
+            tags = ["config-free"],
+        )
+    native.test_suite(
+        name = name,
+        tests = tests,
+    )
