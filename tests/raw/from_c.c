@@ -16,7 +16,8 @@ static long run_one(kaio_raw_context ctx, struct kaio_raw_iocb iocb) {
     const struct kaio_raw_event *events;
     struct kaio_raw_event event = {0, 0, 0, 0};
     struct kaio_raw_ring_consumer consumer;
-    if (kaio_raw_ring_validate(ctx, &consumer) == 0 && kaio_raw_ring_peek(&consumer, &events) == 1) {
+    if (kaio_raw_ring_validate(ctx, &consumer) == 0 &&
+        kaio_raw_ring_peek(&consumer, &events) == 1) {
         event = events[0];
         kaio_raw_ring_consume(&consumer, 1);
     } else if (kaio_raw_getevents(ctx, 1, 1, &event, NULL) != 1) {

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "copy.h"
+#include "probe.h"
 
 const char *argp_program_version = "kaio 0.1.0";
 
@@ -21,8 +22,10 @@ struct command {
 };
 
 static char copy_name[] = "kaio copy";
+static char probe_name[] = "kaio probe";
 
-static const struct command commands[] = {{"copy", copy_name, copy_command}};
+static const struct command commands[] = {{"copy", copy_name, copy_command},
+                                          {"probe", probe_name, probe_command}};
 
 static const struct command *find_command(const char *name) {
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; ++i) {
@@ -72,7 +75,8 @@ static const char documentation[] =
     "File work by asynchronous I/O."
     "\v"
     "Commands:\n\n"
-    "  copy SRC DST    copy a file, whole and durable or not at all\n\n"
+    "  copy SRC DST    copy a file, whole and durable or not at all\n"
+    "  probe [PATH]    find out what asynchronous I/O works here\n\n"
     "`kaio COMMAND --help' tells more.";
 
 int main(int argc, char **argv) {

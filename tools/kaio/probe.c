@@ -1,0 +1,235 @@
+#define _GNU_SOURCE  // argp.h's error_t; sigaction
+
+#include "probe.h"
+
+#include <argp.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "message.h"
+#include "number.h"
+#include "probe_calls.h"
+#include "probe_file.h"
+#include "probe_json.h"
+#include "probe_print.h"
+#include "probe_report.h"
+#include "probe_system.h"
+#include "probe_target.h"
+#include "probe_worker.h"
+#include "progress.h"
+
+enum { DEFAULT_TIMEOUT_S = 10, TIMEOUT_MAX_S = 3600 };
+
+enum key { KEY_JSON = 0x100, KEY_TIMEOUT };
+
+struct arguments {
+    const char *path;
+    uint32_t timeout_s;
+    bool wants_json;
+    bool is_agreed;
+};
+
+// ---- the command line ----
+
+static uint32_t parse_timeout(struct argp_state *state, const char *text) {
+    uint64_t timeout_s = 0;
+    if (!number_parse(text, &timeout_s) || timeout_s < 1 || timeout_s > TIMEOUT_MAX_S) {
+        argp_error(state, "--timeout=%s: a number from 1 to %d is needed", text, TIMEOUT_MAX_S);
+    }
+    return (uint32_t)timeout_s;
+}
+
+static error_t parse(int key, char *argument, struct argp_state *state) {
+    struct arguments *arguments = state->input;
+    switch (key) {
+        case KEY_JSON:
+            arguments->wants_json = true;
+            return 0;
+        case KEY_TIMEOUT:
+            arguments->timeout_s = parse_timeout(state, argument);
+            return 0;
+        case 'y':
+            arguments->is_agreed = true;
+            return 0;
+        case ARGP_KEY_ARG:
+            if (state->arg_num > 0) {
+                argp_error(state, "%s: one PATH, and no more", argument);
+            }
+            arguments->path = argument;
+            return 0;
+        default:
+            return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static const struct argp_option option_list[] = {
+    {"json", KEY_JSON, NULL, 0, "Print one JSON object instead of tables", 0},
+    {"timeout", KEY_TIMEOUT, "SECONDS", 0, "Wait that long for an answer (10)", 0},
+    {"yes", 'y', NULL, 0, "Read from a block device without a question", 0},
+    {0}};
+
+static const char documentation[] =
+    "Find out what asynchronous I/O this kernel, this process and the file system of PATH (the "
+    "current folder) accept."
+    "\v"
+    "Nothing that is there is written to, and nothing is left behind.  In a folder a file without "
+    "a name is made, read and written; of a regular file it is read, and writes go to a file "
+    "without a name in its folder; a block device is read after a question, or with --yes; for a "
+    "pipe or a socket one of our own is probed.\n\n"
+    "`submit: ERROR' is what io_submit refused, `event: ERROR' what it took and the event then "
+    "refused.  Each probe is made in a child: one that a seccomp filter kills, or that gets no "
+    "answer in time, is an answer too.\n\n"
+    "--json prints an object with these keys:\n\n"
+    "  version        1; grows when a key changes its meaning or goes\n"
+    "  kernel         release, machine, aio_nr, aio_max_nr, aio_left,\n"
+    "                 io_uring_disabled\n"
+    "  process        seccomp_mode (0 off, 1 strict, 2 filter),\n"
+    "                 rlimit_fsize, rlimit_nofile, rlimit_memlock (null:\n"
+    "                 unlimited), cap_sys_admin, cap_sys_nice\n"
+    "  calls          a probe for each of the six calls\n"
+    "  ring           a probe, with is_mapped and the header's fields\n"
+    "  path           path, kind, probed_by, file_system,\n"
+    "                 file_system_magic; buffered_read, buffered_write,\n"
+    "                 direct_read, direct_write: is_open, errno, reason\n"
+    "  alignment      as statx names them, null where not reported\n"
+    "  opcodes        probes, with number\n"
+    "  iocb_flags     probes, with number\n"
+    "  priorities     probes, with number: the class\n"
+    "  rw_flags       probes, with number, operation (read, write), mode\n"
+    "                 (buffered, direct), eagain_count\n"
+    "  direct_writes  probes, with behaviour (`completed inside\n"
+    "                 io_submit', `asynchronous'), write_count,\n"
+    "                 inside_count, submit_median_ns, submit_longest_ns\n\n"
+    "A probe is an object of name, result (ok, refused, failed, killed, not tried), channel (call, "
+    "submit, event), errno (its name), errno_number, reason; null where there is none.\n\n"
+    "For example, whether writes to /data can be told not to wait:\n\n"
+    "  kaio probe /data | grep NOWAIT\n\n"
+    "Exit status: 0 probed, whatever the answers; 1 PATH could not be probed, 64 wrong usage.";
+
+// ---- PATH ----
+
+static void examine(void *context) {
+    target_examine(context);
+}
+
+static void survey(void *context) {
+    target_survey(context);
+}
+
+// run_job runs a job on the target in a child that must end well.
+static bool run_job(struct report *report, void (*job)(void *context), const char *operation) {
+    struct worker_end end;
+    if (!worker_run(job, &report->target, report->timeout_s, &end)) {
+        return false;
+    }
+    switch (end.fate) {
+        case WORKER_DONE:
+            return true;
+        case WORKER_KILLED:
+            return message_error("%s: %s: killed by signal %d", report->target.path, operation,
+                                 end.signal);
+        case WORKER_LATE:
+            break;
+    }
+    return message_error("%s: %s: no answer within %u s", report->target.path, operation,
+                         (unsigned)report->timeout_s);
+}
+
+static bool find_target(struct report *report) {
+    if (!run_job(report, examine, "stat")) {
+        return false;
+    }
+    const struct target *target = &report->target;
+    if (target->stat_error != 0) {
+        return message_os_error(target->path, "stat", target->stat_error);
+    }
+    if (target->kind == TARGET_UNSAFE) {
+        return message_error("%s: %s: not probed", target->path, target->unsafe_text);
+    }
+    return true;
+}
+
+// is_permitted asks before a block device is read.
+static bool is_permitted(const struct target *target, bool is_agreed) {
+    if (target->kind != TARGET_BLOCK_DEVICE || is_agreed) {
+        return true;
+    }
+    if (isatty(STDIN_FILENO) != 1 || isatty(STDERR_FILENO) != 1) {
+        return message_error("%s: is a block device: to read from it, say --yes", target->path);
+    }
+    char answer[16] = "";
+    (void)fprintf(stderr, "Probe %s by reading? [y/N] ", target->path);
+    bool is_yes =
+        fgets(answer, sizeof answer, stdin) != NULL &&
+        (strcmp(answer, "y\n") == 0 || strcmp(answer, "Y\n") == 0 || strcmp(answer, "yes\n") == 0);
+    return is_yes || message_error("%s: not probed", target->path);
+}
+
+// open_target finds out which files there are for PATH. A folder that no file can be made in still
+// has answers about the calls.
+static bool open_target(struct report *report) {
+    if (!run_job(report, survey, "open")) {
+        return false;
+    }
+    const struct target *target = &report->target;
+    const struct place *place = &target->places[PROBE_READ][PROBE_BUFFERED];
+    if (place->why == WHY_NO_FILE && target->kind != TARGET_FOLDER) {
+        return message_os_error(target->path, "open", place->os_error);
+    }
+    place = &target->places[PROBE_WRITE][PROBE_BUFFERED];
+    if (place->why == WHY_NO_FILE &&
+        (target->kind == TARGET_FOLDER || target->kind == TARGET_FILE)) {
+        message_note("%s: no file can be made in %s to write to: %s", target->path, target->folder,
+                     strerror(place->os_error));
+    }
+    if (target->fill_error != 0) {
+        message_note("%s: the file for the probes could not be filled: %s", target->path,
+                     strerror(target->fill_error));
+    }
+    return true;
+}
+
+// ----
+
+static bool probe_all(struct report *report, const struct arguments *arguments) {
+    system_read(&report->system);
+    if (!find_target(report) || !is_permitted(&report->target, arguments->is_agreed)) {
+        return false;
+    }
+    progress_begin("probing", 0);
+    return open_target(report) && calls_probe(report) && file_probe(report);
+}
+
+static bool print(const struct report *report, bool wants_json) {
+    if (!wants_json) {
+        probe_print(report);
+    } else if (!probe_json(report)) {
+        return false;
+    }
+    errno = 0;
+    bool is_written = fflush(stdout) == 0 && ferror(stdout) == 0;
+    return is_written || message_os_error("stdout", "write", errno == 0 ? EIO : errno);
+}
+
+int probe_command(int argc, char **argv) {
+    static const struct argp argp = {option_list, parse, "[PATH]", documentation, NULL, NULL, NULL};
+    struct arguments arguments = {.path = ".", .timeout_s = DEFAULT_TIMEOUT_S};
+    (void)argp_parse(&argp, argc, argv, 0, NULL, &arguments);
+    message_begin("probe");
+    (void)signal(SIGXFSZ, SIG_IGN);  // a write beyond RLIMIT_FSIZE is an answer, no death
+    struct report *report = worker_share(sizeof *report);
+    if (report == NULL) {
+        return EXIT_FAILURE;
+    }
+    report->target.path = arguments.path;
+    report->timeout_s = arguments.timeout_s;
+    report_fill(report);
+    progress_allow();
+    bool is_done = probe_all(report, &arguments);
+    progress_end();
+    return is_done && print(report, arguments.wants_json) ? EXIT_SUCCESS : EXIT_FAILURE;
+}

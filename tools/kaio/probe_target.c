@@ -1,0 +1,404 @@
+#define _GNU_SOURCE  // O_DIRECT, O_NOATIME, O_TMPFILE
+
+#include "probe_target.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+// ---- what PATH is ----
+
+// From linux/magic.h, and from the file systems' own sources what is not there. `makes_files`: what
+// is read is made in that moment, and may be gone then.
+static const struct {
+    uint64_t magic;
+    const char *name;
+    bool makes_files;
+} file_systems[] = {
+    {0xef53, "ext4", false},          {0x58465342, "xfs", false},
+    {0x9123683e, "btrfs", false},     {0x01021994, "tmpfs", false},
+    {0x794c7630, "overlay", false},   {0x6969, "nfs", false},
+    {0x65735546, "fuse", false},      {0x858458f6, "ramfs", false},
+    {0xf2f52010, "f2fs", false},      {0x2fc12fc1, "zfs", false},
+    {0xca451a4e, "bcachefs", false},  {0x01021997, "9p", false},
+    {0x4d44, "vfat", false},          {0x2011bab0, "exfat", false},
+    {0x7366746e, "ntfs3", false},     {0xe0f5e1e2, "erofs", false},
+    {0x73717368, "squashfs", false},  {0xff534d42, "cifs", false},
+    {0xfe534d42, "smb2", false},      {0x00c36400, "ceph", false},
+    {0x9660, "iso9660", false},       {0x01161970, "gfs2", false},
+    {0x7461636f, "ocfs2", false},     {0x958458f6, "hugetlbfs", false},
+    {0x9fa0, "proc", true},           {0x62656572, "sysfs", true},
+    {0x64626720, "debugfs", true},    {0x74726163, "tracefs", true},
+    {0x73636673, "securityfs", true}, {0x62656570, "configfs", true},
+    {0x27e0eb, "cgroup", true},       {0x63677270, "cgroup2", true},
+    {0xf97cff8c, "selinuxfs", true},  {0xcafe4a11, "bpf", true},
+    {0xde5e81e4, "efivarfs", true},   {0x6165676c, "pstore", true},
+};
+
+enum { FILE_SYSTEM_COUNT = sizeof file_systems / sizeof file_systems[0] };
+
+static size_t find_file_system(uint64_t magic) {
+    size_t i = 0;
+    while (i < FILE_SYSTEM_COUNT && file_systems[i].magic != magic) {
+        ++i;
+    }
+    return i;
+}
+
+const char *target_file_system_name(uint64_t magic) {
+    size_t i = find_file_system(magic);
+    return i < FILE_SYSTEM_COUNT ? file_systems[i].name : NULL;
+}
+
+const char *target_kind_name(enum target_kind kind) {
+    switch (kind) {
+        case TARGET_FOLDER:
+            return "folder";
+        case TARGET_FILE:
+            return "regular file";
+        case TARGET_BLOCK_DEVICE:
+            return "block device";
+        case TARGET_PIPE:
+            return "pipe";
+        case TARGET_SOCKET:
+            return "socket";
+        case TARGET_MEMORY_DEVICE:
+            return "memory device";
+        case TARGET_UNSAFE:
+            break;
+    }
+    return "unsafe";
+}
+
+const char *target_method(enum target_kind kind) {
+    switch (kind) {
+        case TARGET_FOLDER:
+            return "reads and writes of a file without a name, made in it";
+        case TARGET_FILE:
+            return "reads of it; writes to a file without a name, made in its folder";
+        case TARGET_BLOCK_DEVICE:
+            return "reads of it; it is never written to";
+        case TARGET_PIPE:
+            return "a pipe of our own: to open this one could wake or end who waits for it";
+        case TARGET_SOCKET:
+            return "a pair of sockets of our own: this one cannot be opened by its path";
+        case TARGET_MEMORY_DEVICE:
+            return "reads of it, and writes where it throws them away";
+        case TARGET_UNSAFE:
+            break;
+    }
+    return "";
+}
+
+// The devices of drivers/char/mem.c that have no memory behind them: null, zero, full, random,
+// urandom.
+static bool is_memory_device(dev_t device, bool *out_is_writable) {
+    enum { MEMORY_MAJOR = 1, NULL_MINOR = 3, ZERO_MINOR = 5, FULL_MINOR = 7, URANDOM_MINOR = 9 };
+    unsigned number = minor(device);
+    bool is_sink = number == NULL_MINOR || number == ZERO_MINOR || number == FULL_MINOR;
+    *out_is_writable = is_sink;
+    return major(device) == MEMORY_MAJOR &&
+           (is_sink || (number > FULL_MINOR && number <= URANDOM_MINOR));
+}
+
+static void find_kind(const struct stat *found, struct target *target) {
+    if (S_ISDIR(found->st_mode)) {
+        target->kind = TARGET_FOLDER;
+    } else if (S_ISREG(found->st_mode)) {
+        target->kind = TARGET_FILE;
+    } else if (S_ISBLK(found->st_mode)) {
+        target->kind = TARGET_BLOCK_DEVICE;
+    } else if (S_ISFIFO(found->st_mode)) {
+        target->kind = TARGET_PIPE;
+    } else if (S_ISSOCK(found->st_mode)) {
+        target->kind = TARGET_SOCKET;
+    } else if (is_memory_device(found->st_rdev, &target->is_writable_device)) {
+        target->kind = TARGET_MEMORY_DEVICE;
+    } else {
+        target->kind = TARGET_UNSAFE;
+        target->unsafe_text = "is a character device, and to open one may do anything";
+    }
+}
+
+static_assert(TARGET_PATH_BYTES >= PATH_MAX, "realpath writes that much");
+
+// find_folder finds where files are made: in PATH itself, or where the file itself is.
+static int find_folder(struct target *target) {
+    if (realpath(target->path, target->folder) == NULL) {
+        return errno;
+    }
+    char *slash = strrchr(target->folder, '/');
+    if (target->kind == TARGET_FILE && slash != NULL) {
+        slash[slash == target->folder ? 1 : 0] = '\0';
+    }
+    return 0;
+}
+
+void target_examine(struct target *target) {
+    struct stat found;
+    struct statfs file_system;
+    if (stat(target->path, &found) != 0) {
+        target->stat_error = errno;
+        return;
+    }
+    find_kind(&found, target);
+    if (target->kind != TARGET_FOLDER && target->kind != TARGET_FILE) {
+        return;
+    }
+    target->stat_error = find_folder(target);
+    if (target->stat_error != 0 || statfs(target->path, &file_system) != 0) {
+        return;
+    }
+    target->file_system_magic = (uint64_t)file_system.f_type & UINT32_MAX;
+    size_t i = find_file_system(target->file_system_magic);
+    if (target->kind == TARGET_FILE && i < FILE_SYSTEM_COUNT && file_systems[i].makes_files) {
+        target->kind = TARGET_UNSAFE;
+        target->unsafe_text = "is made by the kernel when it is read, and may be gone then";
+    }
+}
+
+// ---- files ----
+
+static void set_open(struct target_files *files, enum probe_operation operation,
+                     enum probe_mode mode, int fd, int os_error) {
+    files->fds[operation][mode] = fd;
+    if (fd >= 0) {
+        files->places[operation][mode] = (struct place){0};
+        return;
+    }
+    bool is_direct_to_blame = mode == PROBE_DIRECT && files->fds[operation][PROBE_BUFFERED] >= 0 &&
+                              (os_error == EINVAL || os_error == EOPNOTSUPP);
+    files->places[operation][mode] = (struct place){
+        .why = is_direct_to_blame ? WHY_NO_DIRECT : WHY_NO_FILE, .os_error = os_error};
+}
+
+static void set_never_written(struct target_files *files) {
+    for (int mode = 0; mode < PROBE_MODE_COUNT; ++mode) {
+        files->fds[PROBE_WRITE][mode] = -1;
+        files->places[PROBE_WRITE][mode] = (struct place){.why = WHY_NEVER_WRITTEN};
+    }
+}
+
+// open_quietly leaves the time of the last access as it is, where that is allowed.
+static int open_quietly(const char *path, int flags) {
+    int fd = open(path, flags | O_NOATIME);
+    return fd < 0 && errno == EPERM ? open(path, flags) : fd;
+}
+
+static void open_path(const char *path, enum probe_operation operation,
+                      struct target_files *files) {
+    int access_flags = operation == PROBE_READ ? O_RDONLY : O_WRONLY;
+    for (int mode = 0; mode < PROBE_MODE_COUNT; ++mode) {
+        int direct_flag = mode == PROBE_DIRECT ? O_DIRECT : 0;
+        int fd = open_quietly(path, access_flags | direct_flag | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+        set_open(files, operation, (enum probe_mode)mode, fd, errno);
+    }
+}
+
+// make_named makes a file and takes its name away at once, for file systems without O_TMPFILE.
+static int make_named(const char *folder) {
+    char path[TARGET_PATH_BYTES + sizeof "/.kaio-XXXXXX"];
+    sigset_t all;
+    sigset_t old;
+    (void)snprintf(path, sizeof path, "%s/.kaio-XXXXXX", folder);
+    (void)sigfillset(&all);
+    (void)sigprocmask(SIG_BLOCK, &all, &old);
+    int fd = mkostemp(path, O_CLOEXEC);
+    int error = errno;
+    if (fd >= 0) {
+        (void)unlink(path);
+    }
+    (void)sigprocmask(SIG_SETMASK, &old, NULL);
+    errno = error;
+    return fd;
+}
+
+static int make_file(const char *folder) {
+    int fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    bool is_unknown = errno == EOPNOTSUPP || errno == EISDIR || errno == EINVAL || errno == ENOENT;
+    return fd < 0 && is_unknown ? make_named(folder) : fd;
+}
+
+// fill writes the whole file, so that it has blocks on the disk. Returns 0 or an errno value.
+static int fill(int fd) {
+    static char bytes[TARGET_FILE_BYTES];
+    memset(bytes, 'k', sizeof bytes);
+    size_t done = 0;
+    while (done < sizeof bytes) {
+        ssize_t count = pwrite(fd, bytes + done, sizeof bytes - done, (off_t)done);
+        if (count <= 0) {
+            return count < 0 ? errno : ENOSPC;
+        }
+        done += (size_t)count;
+    }
+    return fdatasync(fd) == 0 ? 0 : errno;
+}
+
+// open_made makes a file for each mode. Direct by fcntl(2), as open(2) may make one and then
+// refuse.
+static void open_made(const char *folder, bool is_for_reads, struct target_files *files) {
+    for (int mode = 0; mode < PROBE_MODE_COUNT; ++mode) {
+        int fd = make_file(folder);
+        int error = errno;
+        if (fd >= 0) {
+            files->fill_error = fill(fd);
+        }
+        if (fd >= 0 && mode == PROBE_DIRECT && fcntl(fd, F_SETFL, O_DIRECT) != 0) {
+            error = errno;
+            (void)close(fd);
+            fd = -1;
+        }
+        set_open(files, PROBE_WRITE, (enum probe_mode)mode, fd, error);
+        if (is_for_reads) {
+            set_open(files, PROBE_READ, (enum probe_mode)mode, fd, error);
+        }
+    }
+}
+
+// reopen opens the pipe `fd` by name, which makes of it what a named one is. Without /proc it stays
+// what it was.
+static int reopen(int fd, int flags) {
+    char path[sizeof "/proc/self/fd/" + 3 * sizeof fd];
+    (void)snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    int reopened = open(path, flags | O_NONBLOCK | O_CLOEXEC);
+    bool is_without_names = reopened < 0 && (errno == ENOENT || errno == EACCES);
+    return is_without_names && (flags & O_DIRECT) == 0 ? fd : reopened;
+}
+
+// open_pipes makes a pipe for each operation: a full one to read from, an empty one to write to.
+static void open_pipes(struct target_files *files) {
+    static const char bytes[PROBE_MAX / 2 * TARGET_PIPE_BYTES];
+    for (int operation = 0; operation < PROBE_OPERATION_COUNT; ++operation) {
+        for (int mode = 0; mode < PROBE_MODE_COUNT; ++mode) {
+            int ends[2] = {-1, -1};
+            int fd = -1;
+            if (pipe2(ends, O_NONBLOCK | O_CLOEXEC) == 0) {
+                int access_flags = operation == PROBE_READ ? O_RDONLY : O_WRONLY;
+                int direct_flag = mode == PROBE_DIRECT ? O_DIRECT : 0;
+                fd = reopen(ends[operation], access_flags | direct_flag);
+            }
+            set_open(files, (enum probe_operation)operation, (enum probe_mode)mode, fd, errno);
+            if (operation == PROBE_READ && fd >= 0 && write(ends[1], bytes, sizeof bytes) < 0) {
+                files->fill_error = errno;
+            }
+        }
+    }
+}
+
+static void open_sockets(struct target_files *files) {
+    static const char bytes[PROBE_MAX / 2 * TARGET_PIPE_BYTES];
+    for (int mode = 0; mode < PROBE_MODE_COUNT; ++mode) {
+        int ends[2] = {-1, -1};
+        int error = 0;
+        bool is_open =
+            socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) == 0 &&
+            (mode != PROBE_DIRECT || (fcntl(ends[0], F_SETFL, O_NONBLOCK | O_DIRECT) == 0));
+        if (!is_open) {
+            error = errno;
+        } else if (write(ends[1], bytes, sizeof bytes) < 0) {
+            files->fill_error = errno;
+        }
+        set_open(files, PROBE_READ, (enum probe_mode)mode, is_open ? ends[0] : -1, error);
+        set_open(files, PROBE_WRITE, (enum probe_mode)mode, is_open ? ends[0] : -1, error);
+    }
+}
+
+void target_open(const struct target *target, struct target_files *out_files) {
+    struct target_files files = {0};
+    switch (target->kind) {
+        case TARGET_FOLDER:
+            open_made(target->folder, true, &files);
+            break;
+        case TARGET_FILE:
+            open_path(target->path, PROBE_READ, &files);
+            open_made(target->folder, false, &files);
+            break;
+        case TARGET_BLOCK_DEVICE:
+            open_path(target->path, PROBE_READ, &files);
+            set_never_written(&files);
+            break;
+        case TARGET_PIPE:
+            open_pipes(&files);
+            break;
+        case TARGET_SOCKET:
+            open_sockets(&files);
+            break;
+        case TARGET_MEMORY_DEVICE:
+            open_path(target->path, PROBE_READ, &files);
+            if (target->is_writable_device) {
+                open_path(target->path, PROBE_WRITE, &files);
+            } else {
+                set_never_written(&files);
+            }
+            break;
+        case TARGET_UNSAFE:
+            break;
+    }
+    *out_files = files;
+}
+
+// ---- alignments ----
+
+// The masks and places of include/uapi/linux/stat.h that the C library's may be too old for.
+enum { ASK_DIRECT = 0x2000, ASK_ATOMIC = 0x10000, ASK_DIRECT_READ = 0x20000 };
+
+struct statx_answer {
+    uint32_t mask;
+    uint8_t ignored1[0x98 - 4];
+    uint32_t direct_memory_align;
+    uint32_t direct_offset_align;
+    uint64_t ignored2;
+    uint32_t atomic_unit_min;
+    uint32_t atomic_unit_max;
+    uint32_t atomic_segments_max;
+    uint32_t direct_read_offset_align;
+    uint8_t ignored3[0x100 - 0xb8];
+};
+static_assert(offsetof(struct statx_answer, direct_memory_align) == 0x98, "0x98");
+static_assert(offsetof(struct statx_answer, atomic_unit_min) == 0xa8, "0xa8");
+static_assert(offsetof(struct statx_answer, direct_read_offset_align) == 0xb4, "0xb4");
+static_assert(sizeof(struct statx_answer) == 0x100, "0x100");
+
+static void read_alignment(int fd, struct alignment *alignment) {
+    struct statx_answer answer = {0};
+#ifdef SYS_statx
+    if (syscall(SYS_statx, fd, "", AT_EMPTY_PATH, ASK_DIRECT | ASK_ATOMIC | ASK_DIRECT_READ,
+                &answer) != 0) {
+        alignment->os_error = errno;
+        return;
+    }
+#else
+    (void)fd;
+    alignment->os_error = ENOSYS;
+#endif
+    alignment->is_direct_known = (answer.mask & ASK_DIRECT) != 0;
+    alignment->memory_bytes = answer.direct_memory_align;
+    alignment->offset_bytes = answer.direct_offset_align;
+    alignment->is_read_known = (answer.mask & ASK_DIRECT_READ) != 0;
+    alignment->read_offset_bytes = answer.direct_read_offset_align;
+    alignment->is_atomic_known = (answer.mask & ASK_ATOMIC) != 0;
+    alignment->atomic_min_bytes = answer.atomic_unit_min;
+    alignment->atomic_max_bytes = answer.atomic_unit_max;
+    alignment->atomic_segment_count = answer.atomic_segments_max;
+}
+
+void target_survey(struct target *target) {
+    struct target_files files;
+    target_open(target, &files);
+    memcpy(target->places, files.places, sizeof target->places);
+    target->fill_error = files.fill_error;
+    if (files.fds[PROBE_READ][PROBE_BUFFERED] >= 0) {
+        read_alignment(files.fds[PROBE_READ][PROBE_BUFFERED], &target->alignment);
+    }
+}

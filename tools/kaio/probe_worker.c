@@ -1,0 +1,139 @@
+#define _GNU_SOURCE  // MAP_ANONYMOUS
+
+#include "probe_worker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "message.h"
+#include "progress.h"
+
+// The parent looks this often, and allows a child that was killed that long to go.
+enum { LOOK_MS = 2, LOOKS_PER_S = 1000 / LOOK_MS, FAREWELL_LOOKS = LOOKS_PER_S / 2 };
+
+// What a child tells its parent.
+struct board {
+    uint32_t tick_count;
+    bool is_done;
+};
+
+static struct board *board;
+
+void *worker_share(size_t size_bytes) {
+    void *memory =
+        mmap(NULL, size_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) {
+        (void)message_error("memory for the children: %s", strerror(errno));
+        return NULL;
+    }
+    return memory;
+}
+
+void worker_tick(void) {
+    (void)__atomic_fetch_add(&board->tick_count, 1, __ATOMIC_RELEASE);
+}
+
+// leave_files has nothing but /dev/null behind the numbers that libraries take for granted.
+static void leave_files(void) {
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; ++fd) {
+        if (null < 0) {
+            (void)close(fd);
+        } else {
+            (void)dup2(null, fd);
+        }
+    }
+    if (null > STDERR_FILENO) {
+        (void)close(null);
+    }
+}
+
+__attribute__((noreturn)) static void be_child(pid_t parent, void (*job)(void *), void *context) {
+    struct rlimit none = {0};
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent) {
+        _exit(1);
+    }
+    (void)setrlimit(RLIMIT_CORE, &none);
+    leave_files();
+    job(context);
+    __atomic_store_n(&board->is_done, true, __ATOMIC_RELEASE);
+    _exit(0);
+}
+
+static void look_later(void) {
+    struct timespec pause = {.tv_nsec = LOOK_MS * 1000000L};
+    (void)nanosleep(&pause, NULL);
+    progress_draw();
+}
+
+// has_gone takes the child's leave, if it has gone.
+static bool has_gone(pid_t child, int *out_status) {
+    return waitpid(child, out_status, WNOHANG) == child;
+}
+
+// end_child kills the child. It may sleep in the kernel, and is then left to itself.
+static void end_child(pid_t child) {
+    int status;
+    (void)kill(child, SIGKILL);
+    for (int look = 0; look < FAREWELL_LOOKS && !has_gone(child, &status); ++look) {
+        look_later();
+    }
+}
+
+// Looks are counted, not seconds: both processes may be stopped meanwhile.
+static struct worker_end watch(pid_t child, uint32_t timeout_s) {
+    uint32_t tick_count = 0;
+    uint64_t looks_left = (uint64_t)timeout_s * LOOKS_PER_S;
+    int status = 0;
+    for (;;) {
+        bool is_gone = has_gone(child, &status);
+        if (__atomic_load_n(&board->is_done, __ATOMIC_ACQUIRE)) {
+            if (!is_gone) {
+                end_child(child);
+            }
+            return (struct worker_end){.fate = WORKER_DONE};
+        }
+        if (is_gone) {
+            return (struct worker_end){.fate = WORKER_KILLED,
+                                       .signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0};
+        }
+        uint32_t now_count = __atomic_load_n(&board->tick_count, __ATOMIC_ACQUIRE);
+        if (now_count != tick_count) {
+            tick_count = now_count;
+            looks_left = (uint64_t)timeout_s * LOOKS_PER_S;
+        } else if (looks_left-- == 0) {
+            end_child(child);
+            return (struct worker_end){.fate = WORKER_LATE};
+        }
+        look_later();
+    }
+}
+
+bool worker_run(void (*job)(void *context), void *context, uint32_t timeout_s,
+                struct worker_end *out_end) {
+    // A child that did not go may still tick: each has a board of its own.
+    board = worker_share(sizeof *board);
+    if (board == NULL) {
+        return false;
+    }
+    (void)signal(SIGCHLD, SIG_DFL);  // an ignored one would take the child's end with it
+    pid_t parent = getpid();
+    pid_t child = fork();
+    if (child < 0) {
+        return message_error("a child for the probes: %s", strerror(errno));
+    }
+    if (child == 0) {
+        be_child(parent, job, context);
+    }
+    *out_end = watch(child, timeout_s);
+    return true;
+}
