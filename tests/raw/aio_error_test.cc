@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -202,6 +203,23 @@ TEST(AioErrorTest, LimitsAreThoseOfThisMomentAndErrnoStays) {
     EXPECT_EQ(errno, EXDEV);
     EXPECT_EQ(limits.aio_max_nr, max_nr);
     EXPECT_LE(limits.aio_nr, limits.aio_max_nr);
+}
+
+TEST(AioErrorTest, LimitsThatCannotBeReadSayWhyAndErrnoStays) {
+    rlimit files = {};
+    ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &files), 0);
+    const rlimit none = {0, files.rlim_max};
+    kaio_raw_limits limits = {11, 12};
+    ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+    errno = EXDEV;
+
+    const long result = kaio_raw_limits_read(&limits);
+
+    EXPECT_EQ(errno, EXDEV);
+    ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &files), 0);
+    EXPECT_EQ(result, -EMFILE);
+    EXPECT_EQ(limits.aio_nr, 11u);
+    EXPECT_EQ(limits.aio_max_nr, 12u);
 }
 
 // aio-nr is the whole system's: other processes come and go between two looks.
