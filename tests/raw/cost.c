@@ -61,20 +61,24 @@ static int hand_round(aio_context_t ctx, unsigned nr, int fd, long batch) {
     if (hand_submit(ctx, batch, pointers) != batch) {
         return 0;
     }
-    unsigned head = ring->head;
-    unsigned tail = __atomic_load_n(&ring->tail, __ATOMIC_ACQUIRE);
-    if (head >= nr || tail >= nr) {
-        return 0;
+    long reaped = 0;
+    while (reaped < batch) {
+        unsigned head = ring->head;
+        unsigned tail = __atomic_load_n(&ring->tail, __ATOMIC_ACQUIRE);
+        if (head >= nr || tail >= nr || head == tail) {
+            return 0;
+        }
+        unsigned count = (tail >= head ? tail : nr) - head;
+        const struct io_event *events = &ring->events[head];
+        for (unsigned k = 0; k < count; ++k) {
+            struct io_event event = events[k];
+            sink = event.data + (uint64_t)event.res;
+        }
+        head += count;
+        __atomic_store_n(&ring->head, head == nr ? 0 : head, __ATOMIC_RELEASE);
+        reaped += count;
     }
-    long count = 0;
-    while (head != tail) {
-        struct io_event event = ring->events[head];
-        sink = event.data + (uint64_t)event.res;
-        head = head + 1 == nr ? 0 : head + 1;
-        ++count;
-    }
-    __atomic_store_n(&ring->head, head, __ATOMIC_RELEASE);
-    return count == batch;
+    return 1;
 }
 
 // ---- through //raw ----

@@ -29,7 +29,8 @@ instructions() {
   echo $(((counts[1] - counts[0]) / (20 * $2)))
 }
 
-# check BATCH LIMIT: without the harness, in hundredths of an instruction for each operation.
+# check BATCH LIMIT MORE: without the harness, in hundredths of an instruction for each operation;
+# the same algorithm written by hand may cost MORE less, as compilers arrange one or the other.
 check() {
   local none hand raw
   none=$(instructions none "$1") hand=$(instructions hand "$1") raw=$(instructions raw "$1")
@@ -37,11 +38,11 @@ check() {
     "(1/100 instructions for each operation)"
   ((raw > none && hand > none)) || fail "nothing was counted"
   ((raw - none <= $2)) || fail "batch $1 costs more than $2"
-  [ "$1" -eq 1 ] || ((raw <= hand)) || fail "batch $1 costs more than by hand"
+  ((raw <= hand + $3)) || fail "batch $1 costs more than by hand"
 }
 
-check 1 10100
-check 32 5300
+check 1 10100 1500
+check 32 5300 100
 
 strace -o "$log" "$program" raw 1 100 || fail "raw 1 100 under strace"
 submits=$(grep -c '^io_submit' "$log") waits=$(grep -Ec '^io_p?getevents' "$log")
