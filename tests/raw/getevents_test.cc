@@ -98,9 +98,11 @@ class Alarms {
     }
 
   private:
-    // ThreadSanitizer puts a handler off until a call that it knows.
+    // ThreadSanitizer puts a handler off until a call that it knows. An alarm may end the sleep.
     static void LetHandlerRun() {
+        const int errno_of_raw = errno;
         std::this_thread::sleep_for(milliseconds(1));
+        errno = errno_of_raw;
     }
 
     static inline volatile sig_atomic_t handled_ = 0;
