@@ -286,7 +286,7 @@ TEST_P(WaitTest, WaiterSleepsOnUntilItsMinimumIsThere) {
 }
 
 TEST_P(WaitTest, EachEventGoesToOneOfTheWaiters) {
-    constexpr size_t kEvents = 4000;
+    constexpr size_t kEvents = 30 * kDepth;
     std::array<std::atomic<int>, kEvents> times_taken = {};
     std::atomic<size_t> taken = 0;
     const auto end = steady_clock::now() + milliseconds(kPatienceMs);
@@ -306,14 +306,19 @@ TEST_P(WaitTest, EachEventGoesToOneOfTheWaiters) {
     std::thread first(take);
     std::thread second(take);
 
+    std::array<kaio_raw_iocb, kDepth> reads;
+    std::array<kaio_raw_iocb *, kDepth> iocbs;
     for (size_t submitted = 0; submitted < kEvents && steady_clock::now() < end;) {
-        if (submitted - taken >= kDepth) {
-            std::this_thread::yield();
-            continue;
+        for (size_t i = 0; i < kDepth; ++i) {
+            reads[i] = kaio_raw_prep_pread(fd_, bytes_, 1, 0);
+            kaio_raw_set_data(&reads[i], submitted + i);
+            iocbs[i] = &reads[i];
         }
-        kaio_raw_iocb read = kaio_raw_prep_pread(fd_, bytes_, 1, 0);
-        kaio_raw_set_data(&read, submitted++);
-        EXPECT_EQ(Submit(&read), 1);
+        EXPECT_EQ(kaio_raw_submit(ctx_, kDepth, iocbs.data()), long{kDepth});
+        submitted += kDepth;
+        while (taken < submitted && steady_clock::now() < end) {
+            std::this_thread::sleep_for(std::chrono::microseconds(100));
+        }
     }
     first.join();
     second.join();
