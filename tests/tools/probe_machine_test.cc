@@ -123,14 +123,22 @@ const KnownKind kKinds[] = {
 INSTANTIATE_TEST_SUITE_P(FileSystems, KnownKindTest, testing::ValuesIn(kKinds),
                          [](const auto &kind) { return std::string(kind.param.name); });
 
+// So slow a device that a write which goes on behind io_submit is not done when that returns,
+// whatever delays the one who looks.
 TEST_F(ProbeMachineTest, Ext4CompletesExtendingDirectWritesInsideSubmit) {
+    constexpr unsigned kWritesPerSecond = 50;
     const Mount mounted(folder_, kExt4);
+    const Throttle throttle(mounted.Device(), kWritesPerSecond);
+    if (!throttle.why_not().empty()) {
+        GTEST_SKIP() << throttle.why_not();
+    }
 
     const Report report = ExpectProbed(mounted.path());
 
     EXPECT_EQ(Report::Text(report.Find("direct_writes", "extend"), "behaviour"),
               "completed inside io_submit");
-    EXPECT_EQ(Report::Number(report.Find("direct_writes", "extend"), "inside_count"), 8);
+    EXPECT_EQ(Report::Number(report.Find("direct_writes", "extend"), "inside_count"),
+              Report::Number(report.Find("direct_writes", "extend"), "write_count"));
     EXPECT_EQ(Report::Text(report.Find("direct_writes", "overwrite"), "behaviour"), "asynchronous");
 }
 

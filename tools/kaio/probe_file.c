@@ -17,7 +17,7 @@
 #include "probe_target.h"
 #include "probe_worker.h"
 
-enum { PAGE_BYTES = 4096, NOWAIT_TRY_COUNT = 3, SAMPLE_COUNT = 8, EVENTFD_WAIT_MS = 1000 };
+enum { PAGE_BYTES = 4096, NOWAIT_TRY_COUNT = 3, SAMPLE_COUNT = 32, EVENTFD_WAIT_MS = 1000 };
 
 // The child's: made anew in each.
 static struct {

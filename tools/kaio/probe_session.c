@@ -100,11 +100,20 @@ static struct answer from_event(int64_t res) {
         .result = ANSWER_FAILED, .channel = CHANNEL_EVENT, .os_error = (int)-res};
 }
 
+// take_at_once takes the event if it is there. In the ring that is seen soonest, before a request
+// that went on behind io_submit can be done too.
+static bool take_at_once(struct session *session, struct kaio_raw_event *out_event) {
+    return session->consumer.ring != NULL ? take_from_ring(session, out_event)
+                                          : take(session, 0, out_event);
+}
+
 void session_try(struct session *session, struct kaio_raw_iocb iocb, struct answer *out_answer) {
     struct kaio_raw_iocb *iocbs[] = {&iocb};
+    struct kaio_raw_event event = {0};
     rounds_stage(session->report, CHANNEL_SUBMIT);
     int64_t began_ns = now_ns();
     long taken = kaio_raw_submit(session->ctx, 1, iocbs);
+    bool is_inside = taken == 1 && take_at_once(session, &event);
     int64_t submit_ns = now_ns() - began_ns;
     if (taken != 1) {
         *out_answer = (struct answer){.result = ANSWER_REFUSED,
@@ -113,8 +122,6 @@ void session_try(struct session *session, struct kaio_raw_iocb iocb, struct answ
         return;
     }
     rounds_stage(session->report, CHANNEL_EVENT);
-    struct kaio_raw_event event = {0};
-    bool is_inside = take(session, 0, &event);
     int64_t deadline_ns = now_ns() + session->report->timeout_s * second_ns;
     if (!is_inside && !take_until(session, deadline_ns, &event)) {
         *out_answer =
