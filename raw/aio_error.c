@@ -185,9 +185,11 @@ static size_t rest_bytes(const struct writer *writer) {
 static void put_limit(struct writer *out, const struct kaio_raw_numbers *numbers) {
     const struct kaio_raw_limits *limits = numbers->limits;
     PUT(out, "%" PRId64 " events asked for", numbers->nr);
-    if (limits == NULL) {
+    if (numbers->nr < 0 || numbers->nr > MAX_EVENTS) {  // it wrapped when the kernel doubled it
+        PUT(out, ": %d is the most", MAX_EVENTS);
+    } else if (limits == NULL) {
         PUT(out, ", more than the system has left: see fs.aio-nr and fs.aio-max-nr");
-    } else if (numbers->nr < 0 || (uint64_t)numbers->nr > limits->aio_max_nr) {
+    } else if ((uint64_t)numbers->nr > limits->aio_max_nr) {
         PUT(out, ", more than the whole system may have: fs.aio-max-nr is %" PRIu64 ", raise it",
             limits->aio_max_nr);
     } else if (limits->aio_nr + (uint64_t)numbers->nr > limits->aio_max_nr) {
@@ -257,7 +259,8 @@ static void put_cause(struct writer *out, enum kaio_raw_call call, long result,
         case KAIO_RAW_CAUSE_NO_ROOM:
             PUT(out,
                 "the context has no room for the first of %" PRId64
-                " requests: reap events, then submit again",
+                " requests: reap events, then submit again (if nothing is in flight, the kernel "
+                "is short of memory)",
                 numbers->nr);
             return;
         case KAIO_RAW_CAUSE_NO_MEMORY:

@@ -27,7 +27,7 @@ enum kaio_raw_call {
 enum kaio_raw_cause {
     KAIO_RAW_CAUSE_NONE = 0,             // no error
     KAIO_RAW_CAUSE_SYSTEM_LIMIT = 1,     // setup EAGAIN: fs.aio-max-nr
-    KAIO_RAW_CAUSE_NO_ROOM = 2,          // submit EAGAIN: reap events, then submit again
+    KAIO_RAW_CAUSE_NO_ROOM = 2,          // submit EAGAIN: no slot, or no kernel memory for one
     KAIO_RAW_CAUSE_NO_MEMORY = 3,        // setup, submit ENOMEM
     KAIO_RAW_CAUSE_BAD_ADDRESS = 4,      // EFAULT: which pointers, the message says
     KAIO_RAW_CAUSE_BAD_COUNT = 5,        // setup EINVAL: nr_events, or *out_ctx is not 0
@@ -60,7 +60,8 @@ struct kaio_raw_numbers {
 
 // kaio_raw_cause_of is the cause of `result`, an answer of `call`.
 //
-// Kernel:    fs/aio.c; each pair is shown by a test of that call.
+// Kernel:    fs/aio.c; each pair is shown by a test of that call, but for ENOMEM and EACCES of
+//            submit and EINTR of setup, which cannot be had on request.
 enum kaio_raw_cause kaio_raw_cause_of(enum kaio_raw_call call, long result);
 
 // kaio_raw_call_name is the kernel's name of `call`: "io_setup". Static text.

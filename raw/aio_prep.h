@@ -7,9 +7,11 @@
 #define KAIO_RAW_AIO_PREP_H_
 
 #include <stdint.h>
-#include <sys/uio.h>
 
 #include "kaio/raw/aio_abi.h"
+
+// Of <sys/uio.h>, or of <linux/uio.h>: which do not go together.
+struct iovec;
 
 // Private: every field of an iocb, so that no byte is left unset.
 static inline struct kaio_raw_iocb kaio_raw_prep_(uint16_t opcode, int fd, uint64_t buf,

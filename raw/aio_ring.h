@@ -44,7 +44,7 @@ struct kaio_raw_ring_consumer {
 // Ownership: the ring belongs to the context. `*out_consumer` is written on 0 only.
 // Errors:    then use kaio_raw_getevents. -ENOMEM, -EINVAL nothing is mapped at `ctx` (an emulated
 //            kernel's contexts need not be addresses); -EPROTO no ring that this header can read;
-//            -EPERM, -ENOSYS a seccomp filter.
+//            -EAGAIN no kernel memory for the look; -EPERM, -ENOSYS a seccomp filter.
 // Kernel:    struct aio_ring, fs/aio.c; mincore, mm/mincore.c.
 static inline long kaio_raw_ring_validate(kaio_raw_context ctx,
                                           struct kaio_raw_ring_consumer *out_consumer) {

@@ -31,8 +31,9 @@
 // A request holds its room from submit until its event is reaped, not until it is done.
 // Ownership: the caller owns `*out_ctx`, which must be 0 on entry, until kaio_raw_destroy.
 // Errors:    in this order: -EFAULT `out_ctx` not readable; -EINVAL `*out_ctx` not 0, `nr_events`
-//            0 or over 4194304; -EAGAIN over /proc/sys/fs/aio-max-nr (0x80000000 also ends
-//            here); -ENOMEM, -EINTR; -EFAULT `out_ctx` not writable. Then nothing is left behind.
+//            0 or over 4194304; -EAGAIN `nr_events` alone over /proc/sys/fs/aio-max-nr (0x80000000
+//            to 0x80400000 also end here); -ENOMEM, -EINTR; -EAGAIN with aio-nr over aio-max-nr;
+//            -EFAULT `out_ctx` not writable. Then nothing is left behind.
 // Kernel:    io_setup, fs/aio.c, 2.5.
 static inline long kaio_raw_setup(unsigned nr_events, kaio_raw_context *out_ctx) {
     return kaio_raw_syscall2_(KAIO_RAW_NR_SETUP_, nr_events, KAIO_RAW_ADDRESS_(out_ctx));
@@ -57,8 +58,8 @@ static inline long kaio_raw_destroy(kaio_raw_context ctx) {
 // Ownership: iocbs are written (aio_key = 0) and copied before return. Data buffers are the
 //            kernel's until the event is reaped; the file may be closed.
 // Errors:    -EINVAL `nr` < 0, no such context; then of iocbs[0], in this order: -EFAULT, -EINVAL
-//            aio_reserved2 or length, -EAGAIN no room, -EBADF file, -EBADF or -EINVAL eventfd,
-//            -EFAULT iocb not writable, -EINVAL opcode, then those of aio_prep.h.
+//            aio_reserved2 or length, -EAGAIN no room or no kernel memory, -EBADF file, -EBADF or
+//            -EINVAL eventfd, -EFAULT iocb not writable, -EINVAL opcode, then those of aio_prep.h.
 // Kernel:    io_submit, fs/aio.c, 2.5.
 static inline long kaio_raw_submit(kaio_raw_context ctx, long nr, struct kaio_raw_iocb **iocbs) {
     return kaio_raw_syscall3_(KAIO_RAW_NR_SUBMIT_, ctx, KAIO_RAW_CAST_(kaio_raw_ulong, nr),

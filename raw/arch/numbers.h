@@ -27,7 +27,7 @@
 #    define KAIO_RAW_NR_GETEVENTS_ 208
 #    define KAIO_RAW_NR_PGETEVENTS_ 333
 
-#elif defined(__i386__)
+#elif defined(__i386__) || defined(__microblaze__) || defined(__sh__)
 #    define KAIO_RAW_NR_SETUP_ 245
 #    define KAIO_RAW_NR_DESTROY_ 246
 #    define KAIO_RAW_NR_SUBMIT_ 248
@@ -140,14 +140,6 @@
 #        define KAIO_RAW_NR_PGETEVENTS_ KAIO_RAW_NR_TIME64_
 #    endif
 
-#elif defined(__sh__)
-#    define KAIO_RAW_NR_SETUP_ 245
-#    define KAIO_RAW_NR_DESTROY_ 246
-#    define KAIO_RAW_NR_SUBMIT_ 248
-#    define KAIO_RAW_NR_CANCEL_ 249
-#    define KAIO_RAW_NR_GETEVENTS_ 247
-#    define KAIO_RAW_NR_PGETEVENTS_ KAIO_RAW_NR_TIME64_
-
 #elif defined(__m68k__)
 #    define KAIO_RAW_NR_SETUP_ 241
 #    define KAIO_RAW_NR_DESTROY_ 242
@@ -164,9 +156,18 @@
 #    define KAIO_RAW_NR_GETEVENTS_ 242
 #    define KAIO_RAW_NR_PGETEVENTS_ KAIO_RAW_NR_TIME64_
 
+// Those that compilers know and Linux does not, or no more.
+#elif defined(__arm__)
+#    error "kaio: the AIO system call numbers of arm without EABI are not known"
+#elif defined(__aarch64__)
+#    error "kaio: the AIO system call numbers of aarch64 with ILP32 are not known"
+#elif defined(__mips__)
+#    error "kaio: the AIO system call numbers of this ABI of mips (_MIPS_SIM) are not known"
+#elif defined(__ia64__)
+#    error "kaio: the AIO system call numbers of ia64 are not known"
 #else
 #    error \
-        "kaio: the AIO system call numbers of this architecture are not known: none of __x86_64__ __i386__ __arm__ (__ARM_EABI__) __aarch64__ (__LP64__) __loongarch__ __riscv __arc__ __csky__ __hexagon__ __nios2__ __or1k__ __powerpc__ __s390__ __mips__ (_MIPS_SIM) __sparc__ __alpha__ __hppa__ __sh__ __m68k__ __xtensa__ is defined; they belong in kaio/raw/arch/numbers.h"
+        "kaio: the AIO system call numbers of this architecture are not known: none of __x86_64__ __i386__ __arm__ __aarch64__ __loongarch__ __riscv __arc__ __csky__ __hexagon__ __nios2__ __or1k__ __powerpc__ __s390__ __mips__ __sparc__ __alpha__ __hppa__ __m68k__ __microblaze__ __sh__ __xtensa__ is defined; they belong in kaio/raw/arch/numbers.h"
 #endif
 
 #endif  // KAIO_RAW_ARCH_NUMBERS_H_

@@ -55,6 +55,7 @@ sh4          32 little 4 4  8 245 246 247 248 249 - 416   sh4-linux-gnu-gcc     
 sh4eb        32 big    4 4  8 245 246 247 248 249 - 416   sh4-linux-gnu-gcc            gcc-sh4-linux-gnu,libc6-dev-sh4-cross -mb
 arc          32 little 4 4  8 0 1 4 2 3 292 416           arc-linux-gnu-gcc            gcc-arc-linux-gnu,libc6-dev-arc-cross
 hexagon      32 little 4 8  8 0 1 4 2 3 292 416           clang-16                     clang-16,libc6-dev-arc-cross -target hexagon-linux-musl -nostdlibinc -isystem /usr/arc-linux-gnu/include
+openrisc     32 big    4 4  8 0 1 4 2 3 292 416           or1k-elf-gcc                 gcc-or1k-elf,libc6-dev-arc-cross -isystem /usr/arc-linux-gnu/include -D__BIG_ENDIAN__
 xtensa       32 little 4 8  8 239 240 242 241 243 - 416   xtensa-lx106-elf-gcc         gcc-xtensa-lx106,libc6-dev-riscv64-cross -isystem /usr/riscv64-linux-gnu/include -D__riscv_xlen=32 -DTABLE_ALONE
 """
 

@@ -22,9 +22,10 @@ NOTES = """
 Bits of `long`; bytes of a context, of an iocb's alignment and of the kernel's signal set; then the
 numbers of the system calls `io_setup` and so on, "–" where there is none. Where there is a
 `pgetevents_time64`, `getevents` and `pgetevents` take 32-bit time, and `kaio_raw_pgetevents` makes
-the call `io_pgetevents_time64`. csky, nios2 and openrisc are as hexagon, and not compiled.
-hexagon, hppa64 (which has no user space), loongarch and xtensa are compiled with the headers of a
-related architecture; the numbers of xtensa are compared with this table alone.
+the call `io_pgetevents_time64`. Not compiled, for want of a compiler: csky and nios2, which have
+the numbers of openrisc, and microblaze, which has those of i686.
+hexagon, hppa64 (which has no user space), loongarch, openrisc and xtensa are compiled with the
+headers of a related architecture; the numbers of xtensa are compared with this table alone.
 """
 
 

@@ -1,4 +1,5 @@
-// Does not compile: an architecture whose numbers raw does not know. With OK it is this one.
+// Does not compile: an architecture whose numbers raw does not know, by name with -D__ia64__. With
+// OK it is this one.
 //
 // libc first: it would not compile either.
 #include <errno.h>

@@ -248,7 +248,9 @@ class AioErrorKernelTest : public KernelTest {};
 TEST_F(AioErrorKernelTest, SetupBeyondTheSystemsLimitSaysSo) {
     kaio_raw_limits limits = {};
     ASSERT_EQ(kaio_raw_limits_read(&limits), 0);
-    ASSERT_LT(limits.aio_max_nr, 4194304u) << "no count is refused for it";
+    if (limits.aio_max_nr >= 4194304) {
+        GTEST_SKIP() << "fs.aio-max-nr is " << limits.aio_max_nr << ": no count is refused for it";
+    }
     kaio_raw_context ctx = 0;
     auto nr = static_cast<unsigned>(limits.aio_max_nr) + 1;
 

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <linux/aio_abi.h>
 #include <poll.h>
+#include <sys/uio.h>
 
 #include <cstdint>
 #include <cstring>

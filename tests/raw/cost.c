@@ -3,7 +3,8 @@
 // Usage: cost raw|hand|none BATCH ROUNDS
 //
 // raw: through //raw. hand: the same written out by hand against the kernel's own header, system
-// call instruction included. none: what the program does besides.
+// call instruction included, requests filled in as libaio's io_prep_pread does. none: what the
+// program does besides.
 
 #include <fcntl.h>
 #include <linux/aio_abi.h>
@@ -33,6 +34,11 @@ struct hand_ring {
     struct io_event events[];
 };
 
+struct hand_reaper {
+    struct hand_ring *ring;
+    unsigned nr;
+};
+
 static long hand_submit(aio_context_t ctx, long nr, struct iocb **iocbs) {
 #ifdef __x86_64__
     long result;
@@ -46,23 +52,27 @@ static long hand_submit(aio_context_t ctx, long nr, struct iocb **iocbs) {
 #endif
 }
 
-static int hand_round(aio_context_t ctx, unsigned nr, int fd, long batch) {
+__attribute__((noinline)) static int hand_round(aio_context_t ctx, struct hand_reaper *reaper,
+                                                int fd, long batch) {
     static struct iocb iocbs[BATCH_MAX];
     static struct iocb *pointers[BATCH_MAX];
-    struct hand_ring *ring = (struct hand_ring *)ctx;
     for (long i = 0; i < batch; ++i) {
-        iocbs[i] = (struct iocb){.aio_data = (uint64_t)i,
-                                 .aio_lio_opcode = IOCB_CMD_PREAD,
-                                 .aio_fildes = (uint32_t)fd,
-                                 .aio_buf = (uintptr_t)byte,
-                                 .aio_nbytes = sizeof byte};
-        pointers[i] = &iocbs[i];
+        struct iocb *iocb = &iocbs[i];
+        memset(iocb, 0, sizeof *iocb);
+        iocb->aio_data = (uint64_t)i;
+        iocb->aio_lio_opcode = IOCB_CMD_PREAD;
+        iocb->aio_fildes = (uint32_t)fd;
+        iocb->aio_buf = (uintptr_t)byte;
+        iocb->aio_nbytes = sizeof byte;
+        pointers[i] = iocb;
     }
     if (hand_submit(ctx, batch, pointers) != batch) {
         return 0;
     }
     long reaped = 0;
     while (reaped < batch) {
+        struct hand_ring *ring = reaper->ring;
+        unsigned nr = reaper->nr;
         unsigned head = ring->head;
         unsigned tail = __atomic_load_n(&ring->tail, __ATOMIC_ACQUIRE);
         if (head >= nr || tail >= nr || head == tail) {
@@ -83,8 +93,9 @@ static int hand_round(aio_context_t ctx, unsigned nr, int fd, long batch) {
 
 // ---- through //raw ----
 
-static int raw_round(kaio_raw_context ctx, struct kaio_raw_ring_consumer *consumer, int fd,
-                     long batch) {
+__attribute__((noinline)) static int raw_round(kaio_raw_context ctx,
+                                               struct kaio_raw_ring_consumer *consumer, int fd,
+                                               long batch) {
     static struct kaio_raw_iocb iocbs[BATCH_MAX];
     static struct kaio_raw_iocb *pointers[BATCH_MAX];
     for (long i = 0; i < batch; ++i) {
@@ -126,11 +137,12 @@ int main(int argc, char **argv) {
         kaio_raw_ring_validate(ctx, &consumer) != 0) {
         return fail("cannot start");
     }
+    struct hand_reaper reaper = {.ring = (struct hand_ring *)ctx, .nr = consumer.nr};
     for (long i = 0; i < rounds; ++i) {
         if (way[0] == 'r' && !raw_round(ctx, &consumer, fd, batch)) {
             return fail("raw failed");
         }
-        if (way[0] == 'h' && !hand_round(ctx, consumer.nr, fd, batch)) {
+        if (way[0] == 'h' && !hand_round(ctx, &reaper, fd, batch)) {
             return fail("hand failed");
         }
     }

@@ -5,8 +5,10 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <linux/capability.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -163,6 +165,23 @@ class KernelTest : public testing::Test {
     static long Get(long min_nr, long nr, kaio_raw_event *out_events, long timeout_ms = 0) {
         kaio_raw_old_timespec timeout = {timeout_ms / 1000, timeout_ms % 1000 * 1000000};
         return kaio_raw_getevents(ctx_, min_nr, nr, out_events, &timeout);
+    }
+
+    // Submits `iocb` from a thread that has no capability but `capability`, or none at -1. False:
+    // it cannot have that one.
+    static bool SubmitWithCapability(kaio_raw_iocb *iocb, int capability, long *out_answer) {
+        bool is_set = false;
+        std::thread([&] {
+            __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+            __user_cap_data_struct only[_LINUX_CAPABILITY_U32S_3] = {};
+            if (capability >= 0) {
+                only[capability / 32].effective = 1u << (capability % 32);
+                only[capability / 32].permitted = 1u << (capability % 32);
+            }
+            is_set = syscall(SYS_capset, &header, only) == 0;
+            *out_answer = is_set ? Submit(iocb) : 0;
+        }).join();
+        return is_set;
     }
 
     // Submits `iocb` and waits for its event; the result is the event's.

@@ -1,5 +1,6 @@
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -101,12 +102,37 @@ TEST_F(SetupTest, MoreEventsThanTheSystemAllowsAreTooManyForNow) {
     EXPECT_EQ(ctx, 0u);
 }
 
-// The kernel doubles the number in 32 bits: these become 0 and 2 and meet the next limit instead.
+// The kernel doubles the number in 32 bits: from 2^31 on it is small again, and meets the next
+// limit instead.
 TEST_F(SetupTest, NumberThatWrapsMeetsTheSystemsLimit) {
+    constexpr unsigned kWrap = 0x80000000;
     kaio_raw_context ctx = 0;
 
-    EXPECT_EQ(kaio_raw_setup(0x80000000, &ctx), -EAGAIN);
-    EXPECT_EQ(kaio_raw_setup(0x80000001, &ctx), -EAGAIN);
+    for (const unsigned nr : {kWrap, kWrap + 1, kWrap + 0x1000, kWrap + kMostEvents}) {
+        EXPECT_EQ(kaio_raw_setup(nr, &ctx), -EAGAIN) << nr;
+    }
+    EXPECT_EQ(kaio_raw_setup(kWrap + kMostEvents + 1, &ctx), -EINVAL);
+    EXPECT_EQ(ctx, 0u);
+}
+
+// What is asked for fits alone, and not beside what others have: that is looked at last.
+TEST_F(SetupTest, ShareOfTheSystemIsLookedAtWhenTheRingIsMade) {
+    const unsigned long limit = SystemLimit();
+    if (limit > kMostEvents) {
+        GTEST_SKIP() << "fs.aio-max-nr is " << limit;
+    }
+    rlimit old = {};
+    ASSERT_EQ(getrlimit(RLIMIT_AS, &old), 0);
+    const rlimit none = {0, old.rlim_max};
+    kaio_raw_context ctx = 0;  // KernelTest's own has its share already
+
+    ASSERT_EQ(setrlimit(RLIMIT_AS, &none), 0);
+    const long without_room = kaio_raw_setup(static_cast<unsigned>(limit), &ctx);
+    ASSERT_EQ(setrlimit(RLIMIT_AS, &old), 0);
+
+    EXPECT_EQ(without_room, -ENOMEM);
+    EXPECT_EQ(kaio_raw_setup(static_cast<unsigned>(limit), &ctx), -EAGAIN);
+    EXPECT_EQ(ctx, 0u);
 }
 
 TEST_F(SetupTest, WithoutAPointerFaults) {
@@ -246,10 +272,19 @@ TEST_F(DestroyTest, LetsGoOfTheFilesOfPendingPolls) {
 }
 
 TEST_F(DestroyTest, DropsEventsThatNobodyReaped) {
+    const Descriptor counter(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     kaio_raw_iocb read = kaio_raw_prep_pread(fd_, bytes_, 1, 0);
+    kaio_raw_set_eventfd(&read, counter.fd());
+    kaio_raw_event event = {};
+    uint64_t count = 0;
     ASSERT_EQ(SubmitTo(own_, &read), 1);
+    ASSERT_EQ(::read(counter.fd(), &count, sizeof count), ssize_t{sizeof count});
+    ASSERT_EQ(count, 1u) << "there is no event";
 
     EXPECT_EQ(kaio_raw_destroy(own_), 0);
+
+    EXPECT_EQ(kaio_raw_getevents(own_, 0, 1, &event, nullptr), -EINVAL);
+    EXPECT_EQ(event.obj, 0u);
 }
 
 TEST_F(DestroyTest, EndsAWaitForEvents) {

@@ -132,6 +132,7 @@ struct Column {
 constexpr Column kColumns[] = {
     {"NoWaitRead", false, KAIO_RAW_RWF_NOWAIT, 6, 12},
     {"NoWaitWrite", true, KAIO_RAW_RWF_NOWAIT, 6, 12},
+    {"AtomicRead", false, KAIO_RAW_RWF_ATOMIC, 6, 16},
     {"AtomicWrite", true, KAIO_RAW_RWF_ATOMIC, 6, 16},
     {"DontCacheRead", false, KAIO_RAW_RWF_DONTCACHE, 6, 14},
     {"DontCacheWrite", true, KAIO_RAW_RWF_DONTCACHE, 6, 14},
@@ -153,17 +154,18 @@ class FlagMatrixTest : public SubmitMachineTest, public testing::WithParamInterf
             Place place;
             unsigned accepted[std::size(kColumns)];
         } rows[] = {
-            {kExt4Buffered, {kServed, kUnsupported | kPerhaps, kRefused, kServed, kServed}},
+            {kExt4Buffered,
+             {kServed, kUnsupported | kPerhaps, kRefused, kRefused, kServed, kServed}},
             // Atomic writes where the device has them; a loop device has not.
-            {kExt4Direct, {kServed, kPerhaps, kRefused | kServed, kServed, kServed}},
-            {kXfsBuffered, {kServed, kPerhaps, kUnsupported, kServed, kServed}},
-            {kXfsDirect, {kServed, kPerhaps, kServed, kServed, kServed}},
-            {kBtrfsBuffered, {kServed, kPerhaps, kRefused, kRefused, kRefused}},
-            {kBtrfsDirect, {kServed, kPerhaps, kRefused, kRefused, kRefused}},
-            {kBlockBuffered, {kServed, kUnsupported, kRefused, kRefused, kRefused}},
-            {kBlockDirect, {kServed, kServed, kRefused | kServed, kRefused, kRefused}},
-            {kTmpfsBuffered, {kRefused, kRefused, kRefused, kRefused, kRefused}},
-            {kTmpfsDirect, {kRefused, kRefused, kRefused, kRefused, kRefused}},
+            {kExt4Direct, {kServed, kPerhaps, kRefused, kRefused | kServed, kServed, kServed}},
+            {kXfsBuffered, {kServed, kPerhaps, kRefused, kUnsupported, kServed, kServed}},
+            {kXfsDirect, {kServed, kPerhaps, kRefused, kServed, kServed, kServed}},
+            {kBtrfsBuffered, {kServed, kPerhaps, kRefused, kRefused, kRefused, kRefused}},
+            {kBtrfsDirect, {kServed, kPerhaps, kRefused, kRefused, kRefused, kRefused}},
+            {kBlockBuffered, {kServed, kUnsupported, kRefused, kRefused, kRefused, kRefused}},
+            {kBlockDirect, {kServed, kServed, kRefused, kRefused | kServed, kRefused, kRefused}},
+            {kTmpfsBuffered, {kRefused, kRefused, kRefused, kRefused, kRefused, kRefused}},
+            {kTmpfsDirect, {kRefused, kRefused, kRefused, kRefused, kRefused, kRefused}},
         };
         std::vector<Cell> cells;
         for (const auto &row : rows) {
@@ -232,6 +234,23 @@ TEST_F(SubmitMachineTest, RealTimePriorityIsTakenFromTheSuperuser) {
     kaio_raw_set_priority(&read, kaio_raw_ioprio_encode(KAIO_RAW_IOPRIO_CLASS_RT, 0, 7));
 
     EXPECT_EQ(Run(read), int64_t{kBlockBytes});
+}
+
+TEST_F(SubmitMachineTest, RealTimePriorityNeedsEitherOfTwoCapabilities) {
+    Open(kExt4Direct);
+    for (const int capability : {CAP_SYS_ADMIN, CAP_SYS_NICE, CAP_CHOWN}) {
+        kaio_raw_iocb read = ReadBlock();
+        kaio_raw_set_priority(&read, kaio_raw_ioprio_encode(KAIO_RAW_IOPRIO_CLASS_RT, 0, 7));
+        kaio_raw_event event = {};
+        long answer = 0;
+
+        ASSERT_TRUE(SubmitWithCapability(&read, capability, &answer)) << capability;
+
+        EXPECT_EQ(answer, capability == CAP_CHOWN ? -EPERM : 1) << capability;
+        if (answer == 1) {
+            EXPECT_EQ(Get(1, 1, &event, kPatienceMs), 1);
+        }
+    }
 }
 
 // ---- direct I/O ----

@@ -1,6 +1,11 @@
-// Compiles: <linux/aio_abi.h> may follow.
+// Compiles: the kernel's own headers may follow.
 #include "kaio/raw/kaio_raw.h"
 
+#include <asm/unistd.h>
 #include <linux/aio_abi.h>
+#include <linux/fs.h>
+#include <linux/ioprio.h>
+#include <linux/time_types.h>
+#include <linux/uio.h>
 
 typedef char same_size[sizeof(struct kaio_raw_iocb) == sizeof(struct iocb) ? 1 : -1];
