@@ -22,6 +22,7 @@ typedef struct kaio_buffer kaio_buffer;  // exclusive bytes: the caller's or one
 typedef struct kaio_read kaio_read;      // idle requests, one type for each operation
 typedef struct kaio_write kaio_write;
 typedef struct kaio_sync kaio_sync;
+typedef struct kaio_poll kaio_poll;
 
 // A kaio_ticket names one request from push to take; 0 is none. It is weak: it keeps nothing alive,
 // and once the request was taken it is stale.

@@ -12,6 +12,7 @@
 #include "kaio/safe/file.h"
 #include "kaio/safe/handle.h"
 #include "kaio/safe/outcome.h"
+#include "kaio/safe/poll.h"
 #include "kaio/safe/queue.h"
 #include "kaio/safe/read.h"
 #include "kaio/safe/status.h"

@@ -13,12 +13,15 @@
 long kaio_sim_setup(unsigned nr_events, kaio_raw_context *out_ctx);
 long kaio_sim_destroy(kaio_raw_context ctx);
 long kaio_sim_submit(kaio_raw_context ctx, long nr, struct kaio_raw_iocb **iocbs);
+long kaio_sim_cancel(kaio_raw_context ctx, struct kaio_raw_iocb *iocb,
+                     struct kaio_raw_event *result);
 long kaio_sim_getevents(kaio_raw_context ctx, long min_nr, long nr,
                         struct kaio_raw_event *out_events, struct kaio_raw_old_timespec *timeout);
 
 #    define kaio_kernel_setup kaio_sim_setup
 #    define kaio_kernel_destroy kaio_sim_destroy
 #    define kaio_kernel_submit kaio_sim_submit
+#    define kaio_kernel_cancel kaio_sim_cancel
 #    define kaio_kernel_getevents kaio_sim_getevents
 
 #else
@@ -28,6 +31,7 @@ long kaio_sim_getevents(kaio_raw_context ctx, long min_nr, long nr,
 #    define kaio_kernel_setup kaio_raw_setup
 #    define kaio_kernel_destroy kaio_raw_destroy
 #    define kaio_kernel_submit kaio_raw_submit
+#    define kaio_kernel_cancel kaio_raw_cancel
 #    define kaio_kernel_getevents kaio_raw_getevents
 
 #endif

@@ -1,6 +1,7 @@
 #include "kaio/safe/outcome.h"
 
 #include <errno.h>
+#include <poll.h>
 
 static int32_t error_of(const kaio_ending *ending) {
     if (ending->kernel_result >= 0) {
@@ -21,24 +22,25 @@ static kaio_transfer_outcome of_count(const kaio_ending *ending, uint64_t moved_
     return ending->operation == KAIO_READ ? KAIO_TRANSFER_END : KAIO_TRANSFER_SHORT;
 }
 
+// ended_early tells whether the end that was asked for is how it ended. A cancelled request moved
+// nothing; another error than the kernels' words for it is an error of its own.
+static bool ended_early(const kaio_ending *ending) {
+    return ending->kernel_result == -ECANCELED ||
+           (ending->was_cancelled &&
+            (ending->kernel_result == 0 || ending->kernel_result == -EINTR));
+}
+
 static kaio_transfer_outcome of_transfer(const kaio_ending *ending) {
     if (ending->was_refused) {
         return KAIO_TRANSFER_REFUSED;
     }
-    if (ending->was_cancelled && ending->kernel_result <= 0) {
+    if (ended_early(ending)) {
         return KAIO_TRANSFER_CANCELLED;
     }
     if (ending->kernel_result >= 0) {
         return of_count(ending, (uint64_t)ending->kernel_result);
     }
-    switch (error_of(ending)) {
-        case EAGAIN:
-            return KAIO_TRANSFER_WOULD_BLOCK;
-        case ECANCELED:
-            return KAIO_TRANSFER_CANCELLED;
-        default:
-            return KAIO_TRANSFER_FAILED;
-    }
+    return error_of(ending) == EAGAIN ? KAIO_TRANSFER_WOULD_BLOCK : KAIO_TRANSFER_FAILED;
 }
 
 static kaio_sync_outcome of_sync(const kaio_ending *ending) {
@@ -48,10 +50,23 @@ static kaio_sync_outcome of_sync(const kaio_ending *ending) {
     if (ending->was_preceded) {
         return KAIO_SYNC_PRECEDED_BY_FAILURE;
     }
-    if (ending->was_cancelled || ending->kernel_result == -ECANCELED) {
+    if (ended_early(ending)) {
         return KAIO_SYNC_CANCELLED;
     }
     return ending->kernel_result == 0 ? KAIO_SYNC_SYNCED : KAIO_SYNC_FAILED;
+}
+
+// What is told of a file whether it was asked for or not. Kernel: aio_poll, fs/aio.c.
+static const uint16_t always_events = POLLERR | POLLHUP | POLLNVAL;
+
+static kaio_poll_outcome of_poll(const kaio_ending *ending) {
+    if (ending->was_refused) {
+        return KAIO_POLL_REFUSED;
+    }
+    if (ended_early(ending)) {
+        return KAIO_POLL_CANCELLED;
+    }
+    return ending->kernel_result >= 0 ? KAIO_POLL_READY : KAIO_POLL_FAILED;
 }
 
 static kaio_verdict transfer_verdict(const kaio_ending *ending) {
@@ -82,6 +97,17 @@ static kaio_verdict sync_verdict(const kaio_ending *ending) {
     return verdict;
 }
 
+static kaio_verdict poll_verdict(const kaio_ending *ending) {
+    kaio_verdict verdict = {.poll = of_poll(ending)};
+    if (verdict.poll == KAIO_POLL_READY) {
+        uint16_t wanted = ending->asked_events.bits | always_events;
+        verdict.events.bits = (uint16_t)ending->kernel_result & wanted;
+    } else if (verdict.poll != KAIO_POLL_CANCELLED) {
+        verdict.os_error = error_of(ending);
+    }
+    return verdict;
+}
+
 kaio_verdict kaio_verdict_from_ending(kaio_ending ending) {
     switch (ending.operation) {
         case KAIO_READ:
@@ -89,6 +115,8 @@ kaio_verdict kaio_verdict_from_ending(kaio_ending ending) {
             return transfer_verdict(&ending);
         case KAIO_SYNC:
             return sync_verdict(&ending);
+        case KAIO_POLL:
+            return poll_verdict(&ending);
         case KAIO_NO_OPERATION:
             break;
     }
@@ -105,6 +133,8 @@ const char *kaio_operation_name(kaio_operation operation) {
             return "write";
         case KAIO_SYNC:
             return "sync";
+        case KAIO_POLL:
+            return "poll";
     }
     return "invalid";
 }
@@ -144,6 +174,22 @@ const char *kaio_sync_outcome_name(kaio_sync_outcome outcome) {
         case KAIO_SYNC_REFUSED:
             return "refused";
         case KAIO_SYNC_FAILED:
+            return "failed";
+    }
+    return "invalid";
+}
+
+const char *kaio_poll_outcome_name(kaio_poll_outcome outcome) {
+    switch (outcome) {
+        case KAIO_POLL_PENDING:
+            return "pending";
+        case KAIO_POLL_READY:
+            return "ready";
+        case KAIO_POLL_CANCELLED:
+            return "cancelled";
+        case KAIO_POLL_REFUSED:
+            return "refused";
+        case KAIO_POLL_FAILED:
             return "failed";
     }
     return "invalid";

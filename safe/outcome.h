@@ -17,7 +17,8 @@ typedef enum kaio_operation {
     KAIO_NO_OPERATION = 0,
     KAIO_READ = 1,
     KAIO_WRITE = 2,
-    KAIO_SYNC = 5
+    KAIO_SYNC = 5,
+    KAIO_POLL = 6
 } kaio_operation;
 
 // How a read or a write ended.
@@ -42,22 +43,39 @@ typedef enum kaio_sync_outcome {
     KAIO_SYNC_FAILED = 5
 } kaio_sync_outcome;
 
+// How a poll ended.
+typedef enum kaio_poll_outcome {
+    KAIO_POLL_PENDING = 0,
+    KAIO_POLL_READY = 1,  // see kaio_completion.events
+    KAIO_POLL_CANCELLED = 2,
+    KAIO_POLL_REFUSED = 3,  // never started: see kaio_completion.refusal
+    KAIO_POLL_FAILED = 4
+} kaio_poll_outcome;
+
+// A kaio_poll_events is a set of POLL* bits: asked for, or found. See poll.h.
+typedef struct kaio_poll_events {
+    uint16_t bits;
+} kaio_poll_events;
+
 // A kaio_ending is what is known of a request that will not change any more.
 typedef struct kaio_ending {
     kaio_operation operation;
     int64_t kernel_result;  // io_event.res, or -errno of the submit call
-    uint64_t asked_bytes;   // 0 for a sync
-    bool was_refused;       // the submit call did not take it
-    bool was_cancelled;     // it was ended before it was sent, or a cancel hit it
-    bool was_preceded;      // a sync that a failed write went before
+    uint64_t asked_bytes;   // of a read or write, otherwise 0
+    kaio_poll_events asked_events;
+    bool was_refused;    // the submit call did not take it
+    bool was_cancelled;  // it was ended before it was sent, or the kernel was asked to end it
+    bool was_preceded;   // a sync that a failed write went before
 } kaio_ending;
 
 // A kaio_verdict is an ending as outcomes; those of other operations are PENDING.
 typedef struct kaio_verdict {
     kaio_transfer_outcome transfer;
     kaio_sync_outcome sync;
-    int32_t os_error;      // errno of REFUSED, FAILED and WOULD_BLOCK, otherwise 0
-    uint64_t moved_bytes;  // of FULL and SHORT, otherwise 0
+    kaio_poll_outcome poll;
+    int32_t os_error;         // errno of REFUSED, FAILED and WOULD_BLOCK, otherwise 0
+    uint64_t moved_bytes;     // of FULL and SHORT, otherwise 0
+    kaio_poll_events events;  // of READY: those asked for, and errors and hang-ups
 } kaio_verdict;
 
 // kaio_verdict_from_ending classifies `ending`: no I/O, no errno, no state. An operation that is
@@ -69,6 +87,7 @@ kaio_verdict kaio_verdict_from_ending(kaio_ending ending);
 const char *kaio_operation_name(kaio_operation operation);
 const char *kaio_transfer_outcome_name(kaio_transfer_outcome outcome);
 const char *kaio_sync_outcome_name(kaio_sync_outcome outcome);
+const char *kaio_poll_outcome_name(kaio_poll_outcome outcome);
 
 KAIO_END_DECLS
 

@@ -444,6 +444,11 @@ static kaio_status refusal_status(const struct kaio_slot *slot) {
     return status;
 }
 
+static kaio_poll_events asked_events(const struct kaio_slot *slot, kaio_operation operation) {
+    uint64_t bits = operation == KAIO_POLL ? slot->iocb.aio_buf : 0;
+    return (kaio_poll_events){.bits = (uint16_t)bits};
+}
+
 // judge fills in what became of a request.
 static void judge(const struct kaio_slot *slot, kaio_operation operation,
                   kaio_completion *out_completion) {
@@ -451,11 +456,14 @@ static void judge(const struct kaio_slot *slot, kaio_operation operation,
         (kaio_ending){.operation = operation,
                       .kernel_result = slot->kernel_result,
                       .asked_bytes = slot->iocb.aio_nbytes,
+                      .asked_events = asked_events(slot, operation),
                       .was_refused = slot->refusal != KAIO_OK,
                       .was_cancelled = (slot->flags & KAIO_SLOT_WAS_CANCELLED) != 0,
                       .was_preceded = (slot->flags & KAIO_SLOT_WAS_PRECEDED) != 0});
     out_completion->transfer = verdict.transfer;
     out_completion->sync = verdict.sync;
+    out_completion->poll = verdict.poll;
+    out_completion->events = verdict.events;
     out_completion->os_error = verdict.os_error;
     out_completion->moved_bytes = verdict.moved_bytes;
     out_completion->refusal = refusal_status(slot);
@@ -479,9 +487,11 @@ static void deliver(struct kaio_queue_place *queue, struct kaio_slot *slot,
     out_completion->operation = operation;
     out_completion->user = slot->user;
     out_completion->ticket.bits = slot->iocb.aio_data;
-    if (KAIO_LIKELY(operation != KAIO_SYNC && kaio_request_is_whole(slot))) {
+    if (KAIO_LIKELY(slot->buffer != NULL && kaio_request_is_whole(slot))) {
         out_completion->transfer = KAIO_TRANSFER_FULL;
         out_completion->sync = KAIO_SYNC_PENDING;
+        out_completion->poll = KAIO_POLL_PENDING;
+        out_completion->events.bits = 0;
         out_completion->os_error = 0;
         out_completion->moved_bytes = slot->iocb.aio_nbytes;
         out_completion->refusal = kaio_status_ok();
@@ -537,9 +547,29 @@ void kaio_completion_drop(kaio_completion *completion) {
     }
 }
 
-static const char *outcome_name(const kaio_completion *completion) {
-    return completion->operation == KAIO_SYNC ? kaio_sync_outcome_name(completion->sync)
-                                              : kaio_transfer_outcome_name(completion->transfer);
+// line_head writes the part of a completion's line that its operation decides, as snprintf does.
+static int line_head(const kaio_completion *completion, char *out_text, size_t size_bytes) {
+    switch (completion->operation) {
+        case KAIO_SYNC:
+            return snprintf(out_text, size_bytes, "sync %s",
+                            kaio_sync_outcome_name(completion->sync));
+        case KAIO_POLL:
+            return completion->poll == KAIO_POLL_READY
+                       ? snprintf(out_text, size_bytes, "poll ready: events 0x%x",
+                                  (unsigned)completion->events.bits)
+                       : snprintf(out_text, size_bytes, "poll %s",
+                                  kaio_poll_outcome_name(completion->poll));
+        case KAIO_NO_OPERATION:
+        case KAIO_READ:
+        case KAIO_WRITE:
+            break;
+    }
+    return snprintf(out_text, size_bytes, "%s %s: %llu of %u bytes at offset %llu",
+                    kaio_operation_name(completion->operation),
+                    kaio_transfer_outcome_name(completion->transfer),
+                    (unsigned long long)completion->moved_bytes,
+                    (unsigned)completion->range.size_bytes,
+                    (unsigned long long)completion->range.file_offset_bytes);
 }
 
 size_t kaio_completion_message(const kaio_completion *completion, char *out_text,
@@ -558,17 +588,95 @@ size_t kaio_completion_message(const kaio_completion *completion, char *out_text
         cause[1] = ' ';
         (void)kaio_status_message(reason, cause + 2, sizeof cause - 2);
     }
-    int length =
-        completion->operation == KAIO_SYNC
-            ? snprintf(out_text, out_text == NULL ? 0 : size_bytes, "sync %s%s",
-                       outcome_name(completion), cause)
-            : snprintf(out_text, out_text == NULL ? 0 : size_bytes,
-                       "%s %s: %llu of %u bytes at offset %llu%s",
-                       kaio_operation_name(completion->operation), outcome_name(completion),
-                       (unsigned long long)completion->moved_bytes,
-                       (unsigned)completion->range.size_bytes,
-                       (unsigned long long)completion->range.file_offset_bytes, cause);
+    char head[128];
+    (void)line_head(completion, head, sizeof head);
+    int length = snprintf(out_text, out_text == NULL ? 0 : size_bytes, "%s%s", head, cause);
     return length < 0 ? 0 : (size_t)length;
+}
+
+// ---- cancel ----
+
+// ask_kernel asks for the end of a request that is in flight. 0: it began to end; else an errno.
+static int ask_kernel(const struct kaio_queue_place *queue, struct kaio_slot *slot) {
+    long answer = kaio_kernel_cancel(queue->ctx, &slot->iocb, NULL);
+    if (answer != 0 && answer != -EINPROGRESS) {
+        return (int)-answer;
+    }
+    slot->flags |= KAIO_SLOT_WAS_CANCELLED;
+    return 0;
+}
+
+static kaio_status cancel_in_flight(const struct kaio_queue_place *queue, struct kaio_slot *slot,
+                                    kaio_cancel_answer *out_answer) {
+    int error = ask_kernel(queue, slot);
+    if (error != 0 && error != EINVAL) {
+        return kaio_status_os(KAIO_SUBJECT_QUEUE, error);
+    }
+    *out_answer = error == 0 ? KAIO_CANCEL_ASKED : KAIO_CANCEL_CANNOT;
+    return kaio_status_ok();
+}
+
+// cancel asks for the end of the request that `ticket` names in the entered queue.
+static kaio_status cancel(struct kaio_queue_place *queue, kaio_ticket ticket,
+                          kaio_cancel_answer *out_answer) {
+    uintptr_t bits = (uintptr_t)ticket.bits;
+    uint32_t index = kaio_bits_index(bits) - queue->first_slot;
+    *out_answer = KAIO_CANCEL_STALE;
+    if (bits != ticket.bits || index >= queue->depth) {
+        return kaio_status_ok();
+    }
+    struct kaio_slot *slot = &queue->slots[index];
+    uintptr_t word = kaio_slot_load(slot);
+    uint32_t state = kaio_word_state(word);
+    if (word != kaio_slot_word(kaio_bits_life(bits), kaio_bits_kind(bits), state)) {
+        return kaio_status_ok();
+    }
+    switch (state) {
+        case KAIO_SLOT_STAGED:
+            kaio_request_cancel_staged(queue, slot);
+            *out_answer = KAIO_CANCEL_UNSENT;
+            return kaio_status_ok();
+        case KAIO_SLOT_IN_FLIGHT:
+            return cancel_in_flight(queue, slot, out_answer);
+        case KAIO_SLOT_FINISHED:
+            *out_answer = KAIO_CANCEL_CANNOT;
+            return kaio_status_ok();
+        default:  // idle: it has no ticket yet
+            return kaio_status_ok();
+    }
+}
+
+kaio_status kaio_queue_cancel(kaio_queue *queue, kaio_ticket ticket,
+                              kaio_cancel_answer *out_answer) {
+    if (out_answer == NULL) {
+        return kaio_status_make(KAIO_NULL_ARGUMENT, KAIO_SUBJECT_OUTPUT);
+    }
+    kaio_status status;
+    struct kaio_queue_place *place = kaio_queue_enter(queue, &status);
+    if (place == NULL) {
+        return status;
+    }
+    kaio_cancel_answer answer;
+    status = cancel(place, ticket, &answer);
+    kaio_queue_leave();
+    if (kaio_status_is_ok(status)) {
+        *out_answer = answer;
+    }
+    return status;
+}
+
+const char *kaio_cancel_answer_name(kaio_cancel_answer answer) {
+    switch (answer) {
+        case KAIO_CANCEL_STALE:
+            return "stale";
+        case KAIO_CANCEL_UNSENT:
+            return "unsent";
+        case KAIO_CANCEL_ASKED:
+            return "asked";
+        case KAIO_CANCEL_CANNOT:
+            return "cannot";
+    }
+    return "invalid";
 }
 
 // ---- count ----
@@ -629,12 +737,33 @@ kaio_status kaio_queue_close(kaio_queue **move_queue) {
     return error < 0 ? kaio_status_os(KAIO_SUBJECT_QUEUE, (int)-error) : kaio_status_ok();
 }
 
+static bool is_poll_in_flight(const struct kaio_slot *slot) {
+    uintptr_t word = kaio_slot_load(slot);
+    return kaio_slot_kind(word) == KAIO_KIND_POLL && kaio_word_state(word) == KAIO_SLOT_IN_FLIGHT;
+}
+
+// cancel_polls asks for the end of every poll in flight: nothing else would end them. Returns how
+// many may stay all the same, because the kernel was not to be asked; io_destroy ends those.
+static uint32_t cancel_polls(struct kaio_queue_place *queue) {
+    uint32_t lasting_count = 0;
+    for (uint32_t i = 0; i < queue->depth; ++i) {
+        struct kaio_slot *slot = &queue->slots[i];
+        if (is_poll_in_flight(slot)) {
+            int error = ask_kernel(queue, slot);
+            lasting_count += error != 0 && error != EINVAL;  // EINVAL: its event is on its way
+        }
+    }
+    return lasting_count;
+}
+
 // quiesce waits until the kernel has nothing of the queue any more: first for the events, which
 // tell how each request ended, then for io_destroy. False: it could not be made sure.
 static bool quiesce(struct kaio_queue_place *queue) {
     reap(queue);
-    while (queue->in_flight_count > 0) {
-        uint32_t count = queue->in_flight_count < REAP_COUNT ? queue->in_flight_count : REAP_COUNT;
+    uint32_t lasting_count = cancel_polls(queue);
+    while (queue->in_flight_count > lasting_count) {
+        uint32_t count = queue->in_flight_count - lasting_count;
+        count = count < REAP_COUNT ? count : REAP_COUNT;
         long answer = reap_call(queue, count, NULL);
         if (answer < 0 && answer != -EINTR) {
             break;
@@ -695,8 +824,12 @@ static bool part_with(struct kaio_queue_place *queue, struct kaio_slot *slot, bo
                 abandon_to_kernel(slot, farewell);
                 return false;
             }
-            // The context is gone and so is the event: it ended, and nobody knows how.
-            slot->kernel_result = -EIO;
+            // The context is gone and so is the event: it ended, and how is known of polls alone.
+            if (is_poll_in_flight(slot)) {
+                end_unsent(slot);
+            } else {
+                slot->kernel_result = -EIO;
+            }
             break;
         case KAIO_SLOT_IDLE:
         case KAIO_SLOT_STAGED:

@@ -103,13 +103,15 @@ typedef struct kaio_completion {
     kaio_operation operation;
     kaio_transfer_outcome transfer;
     kaio_sync_outcome sync;
-    int32_t os_error;      // the kernel's errno of REFUSED, FAILED and WOULD_BLOCK, otherwise 0
-    kaio_status refusal;   // why REFUSED: OS_ERROR, CAN_STALL, WRONG_THREAD, REENTERED; else OK
-    kaio_range range;      // what was asked for
-    uint64_t moved_bytes;  // of FULL and SHORT, otherwise 0
+    kaio_poll_outcome poll;
+    kaio_poll_events events;  // of a poll that is READY, otherwise none
+    int32_t os_error;         // the kernel's errno of REFUSED, FAILED and WOULD_BLOCK, otherwise 0
+    kaio_status refusal;      // why REFUSED: OS_ERROR, CAN_STALL, WRONG_THREAD, REENTERED; else OK
+    kaio_range range;         // what was asked for
+    uint64_t moved_bytes;     // of FULL and SHORT, otherwise 0
     uint64_t user;
     kaio_ticket ticket;   // the one the push returned; stale from here on
-    kaio_buffer *buffer;  // the caller's from here on; NULL for a sync
+    kaio_buffer *buffer;  // the caller's from here on; NULL for a sync or poll
 } kaio_completion;
 
 // kaio_queue_take hands over one finished request and frees its place.
@@ -126,6 +128,28 @@ void kaio_completion_drop(kaio_completion *completion);
 // kaio_status_message does, and returns its length.
 size_t kaio_completion_message(const kaio_completion *completion, char *out_text,
                                size_t size_bytes);
+
+// What kaio_queue_cancel could do.
+typedef enum kaio_cancel_answer {
+    KAIO_CANCEL_STALE = 0,   // the ticket names no request that was pushed and not taken
+    KAIO_CANCEL_UNSENT = 1,  // it never was with the kernel: it is finished now, CANCELLED
+    KAIO_CANCEL_ASKED = 2,   // the kernel began to end it; its outcome will come, CANCELLED or not
+    KAIO_CANCEL_CANNOT = 3   // it goes on, or is over: its outcome comes as if nobody had asked
+} kaio_cancel_answer;
+
+// kaio_queue_cancel asks for an early end of the request of `ticket`.
+//
+// Whatever the answer, the request and its buffer come back once, from kaio_queue_take, and from
+// nowhere else. A write that is ended so counts as failed for the ordered syncs behind it.
+// Errors: misuse; OS_ERROR(queue): io_cancel is not allowed here (seccomp); the request goes on.
+// Kernel: none for what is staged. io_cancel(2) for what is in flight: it ends pending polls, and of
+//         transfers those of a few drivers (USB gadgets); disks, files and pipes have no such hook.
+KAIO_MUST_USE kaio_status kaio_queue_cancel(kaio_queue *queue, kaio_ticket ticket,
+                                            kaio_cancel_answer *out_answer);
+
+// kaio_cancel_answer_name is a static lower-case word such as "unsent"; never NULL, "invalid" for a
+// value that is none.
+const char *kaio_cancel_answer_name(kaio_cancel_answer answer);
 
 // Where a queue's requests are. The last five add up to the first.
 typedef struct kaio_queue_counts {
@@ -162,11 +186,11 @@ typedef struct kaio_destroy_report {
 typedef void kaio_lost_handler(void *context, kaio_completion *completion);
 
 // kaio_queue_destroy ends a queue whatever it owes. It never returns while the kernel can still
-// write to a buffer: what is in flight is waited for.
+// write to a buffer: polls in flight are cancelled, all else that is in flight is waited for.
 //
 // Ownership: OK consumes `*move_queue`. `on_lost` may be NULL: every buffer is dropped.
 // Errors:    misuse only (STALE, WRONG_THREAD, ...); the queue is unchanged then.
-// Kernel:    io_getevents(2) until nothing is in flight, then io_destroy(2).
+// Kernel:    io_cancel(2) for each poll, io_getevents(2) until nothing is in flight, io_destroy(2).
 KAIO_MUST_USE kaio_status kaio_queue_destroy(kaio_queue **move_queue, kaio_lost_handler *on_lost,
                                              void *context, kaio_destroy_report *out_report);
 

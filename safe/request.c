@@ -194,6 +194,39 @@ kaio_status kaio_request_start_transfer(kaio_queue *queue, const kaio_file *file
     return KAIO_LIKELY(slot != NULL) ? kaio_status_ok() : why;
 }
 
+// prepare_plain makes an idle request in the queue that was entered, or answers NULL with the
+// reason.
+static struct kaio_slot *prepare_plain(struct kaio_queue_place *queue, const kaio_file *file,
+                                       uint32_t kind, struct kaio_file_place **out_file,
+                                       kaio_status *out_why) {
+    if (queue->free_count == 0) {
+        *out_why = kaio_request_full(queue);
+        return NULL;
+    }
+    struct kaio_attachment *attachment = kaio_attachment_find(queue, file, out_file, out_why);
+    return attachment == NULL ? NULL : kaio_request_take_slot(queue, kind, attachment);
+}
+
+struct kaio_slot *kaio_request_begin_plain(kaio_queue *handle, const kaio_file *file, uint32_t kind,
+                                           const void *output, struct kaio_queue_place **out_queue,
+                                           struct kaio_file_place **out_file,
+                                           kaio_status *out_why) {
+    if (output == NULL) {
+        *out_why = kaio_status_make(KAIO_NULL_ARGUMENT, KAIO_SUBJECT_OUTPUT);
+        return NULL;
+    }
+    struct kaio_queue_place *queue = kaio_queue_enter(handle, out_why);
+    if (queue == NULL) {
+        return NULL;
+    }
+    struct kaio_slot *slot = prepare_plain(queue, file, kind, out_file, out_why);
+    if (slot == NULL) {
+        kaio_queue_leave();
+    }
+    *out_queue = queue;
+    return slot;
+}
+
 void kaio_request_make_room(struct kaio_queue_place *queue) {
     uint32_t count = queue->staged_end - queue->staged_first;
     memmove(queue->staged, queue->staged + queue->staged_first, count * sizeof *queue->staged);
@@ -256,6 +289,40 @@ void kaio_request_settle_syncs(struct kaio_queue_place *queue, const struct kaio
         *link = sync->next;
         release_sync(queue, sync);
     }
+}
+
+// unhold takes a slot out of the list of those that wait for writes. False: it is not in there.
+static bool unhold(struct kaio_queue_place *queue, const struct kaio_slot *slot) {
+    uint32_t *link = &queue->held_head;
+    while (*link != KAIO_NO_SLOT) {
+        if (&queue->slots[*link] == slot) {
+            *link = slot->next;
+            return true;
+        }
+        link = &queue->slots[*link].next;
+    }
+    return false;
+}
+
+// unstage takes a slot out of what the next flush sends.
+static void unstage(struct kaio_queue_place *queue, const struct kaio_slot *slot) {
+    uint32_t index = queue->staged_first;
+    while (queue->staged[index] != &slot->iocb) {
+        ++index;
+        assert(index < queue->staged_end);
+    }
+    uint32_t behind_count = --queue->staged_end - index;
+    memmove(queue->staged + index, queue->staged + index + 1, behind_count * sizeof *queue->staged);
+}
+
+void kaio_request_cancel_staged(struct kaio_queue_place *queue, struct kaio_slot *slot) {
+    if (!unhold(queue, slot)) {
+        unstage(queue, slot);
+    }
+    --queue->staged_count;
+    slot->flags |= KAIO_SLOT_WAS_CANCELLED;
+    slot->kernel_result = 0;
+    kaio_request_finish(queue, slot);
 }
 
 // find gives the slot and the queue that `bits` name, whatever they are by now, or NULL.

@@ -37,6 +37,13 @@ kaio_status kaio_request_start_transfer(kaio_queue *queue, const kaio_file *file
                                         const struct kaio_transfer *transfer, uint64_t user,
                                         kaio_buffer **move_buffer, kaio_ticket *out_ticket);
 
+// kaio_request_begin_plain enters the queue and makes an idle request of `kind` that has no buffer.
+// The caller fills in its iocb, by the file in `*out_file`, and leaves the queue. NULL: it was not
+// entered, or was left, and the reason is in `*out_why`.
+struct kaio_slot *kaio_request_begin_plain(kaio_queue *handle, const kaio_file *file, uint32_t kind,
+                                           const void *output, struct kaio_queue_place **out_queue,
+                                           struct kaio_file_place **out_file, kaio_status *out_why);
+
 // kaio_request_take_slot makes an idle request of `kind` in a free slot, which the caller made sure
 // of, and pins the file of `attachment`.
 static inline struct kaio_slot *kaio_request_take_slot(struct kaio_queue_place *queue,
@@ -133,6 +140,9 @@ static inline void kaio_request_finish(struct kaio_queue_place *queue, struct ka
         }
     }
 }
+
+// kaio_request_cancel_staged finishes a staged request, which is not sent, as CANCELLED.
+void kaio_request_cancel_staged(struct kaio_queue_place *queue, struct kaio_slot *slot);
 
 // kaio_request_free unpins the file and frees the slot. The buffer was unpinned before.
 static inline void kaio_request_free(struct kaio_queue_place *queue, struct kaio_slot *slot) {

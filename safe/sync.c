@@ -2,49 +2,25 @@
 
 #include "request.h"
 
-// prepare makes an idle sync in the queue that was entered, or answers NULL with the reason.
-static struct kaio_slot *prepare(struct kaio_queue_place *queue, const kaio_file *file,
-                                 kaio_sync_kind kind, kaio_status *out_why) {
-    if (queue->free_count == 0) {
-        *out_why = kaio_request_full(queue);
-        return NULL;
-    }
-    struct kaio_file_place *place;
-    struct kaio_attachment *attachment = kaio_attachment_find(queue, file, &place, out_why);
-    if (attachment == NULL) {
-        return NULL;
-    }
-    struct kaio_slot *slot = kaio_request_take_slot(queue, KAIO_KIND_SYNC, attachment);
-    bool is_all = kind == KAIO_SYNC_ALL || kind == KAIO_SYNC_ALL_UNORDERED;
-    slot->flags = kind == KAIO_SYNC_DATA || kind == KAIO_SYNC_ALL ? KAIO_SLOT_IS_ORDERED : 0;
-    slot->iocb = is_all ? kaio_raw_prep_fsync(place->fd) : kaio_raw_prep_fdsync(place->fd);
-    kaio_raw_set_data(&slot->iocb, kaio_request_bits(queue, slot));
-    return slot;
-}
-
 // begin checks the arguments, enters the queue and makes an idle sync. With a slot the caller
 // leaves the queue; NULL: it was not entered, or was left, and the reason is in `*out_why`.
 static struct kaio_slot *begin(kaio_queue *handle, const kaio_file *file, kaio_sync_kind kind,
                                const void *output, struct kaio_queue_place **out_queue,
                                kaio_status *out_why) {
-    if (output == NULL) {
-        *out_why = kaio_status_make(KAIO_NULL_ARGUMENT, KAIO_SUBJECT_OUTPUT);
-        return NULL;
-    }
     if ((uint32_t)kind > KAIO_SYNC_ALL_UNORDERED) {
         *out_why = kaio_status_pair(KAIO_RANGE, KAIO_SUBJECT_KIND, (uint32_t)kind,
                                     KAIO_SYNC_ALL_UNORDERED);
         return NULL;
     }
-    struct kaio_queue_place *queue = kaio_queue_enter(handle, out_why);
-    if (queue == NULL) {
-        return NULL;
+    struct kaio_file_place *place;
+    struct kaio_slot *slot =
+        kaio_request_begin_plain(handle, file, KAIO_KIND_SYNC, output, out_queue, &place, out_why);
+    if (slot != NULL) {
+        bool is_all = kind == KAIO_SYNC_ALL || kind == KAIO_SYNC_ALL_UNORDERED;
+        slot->flags = kind == KAIO_SYNC_DATA || kind == KAIO_SYNC_ALL ? KAIO_SLOT_IS_ORDERED : 0;
+        slot->iocb = is_all ? kaio_raw_prep_fsync(place->fd) : kaio_raw_prep_fdsync(place->fd);
+        kaio_raw_set_data(&slot->iocb, kaio_request_bits(*out_queue, slot));
     }
-    struct kaio_slot *slot = prepare(queue, file, kind, out_why);
-    if (slot == NULL) {
-        kaio_queue_leave();
-    }
-    *out_queue = queue;
     return slot;
 }
 

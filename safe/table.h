@@ -39,6 +39,7 @@ enum {
     KAIO_KIND_READ = 1,  // requests have the number of their operation
     KAIO_KIND_WRITE = 2,
     KAIO_KIND_SYNC = 5,
+    KAIO_KIND_POLL = 6,
     KAIO_KIND_QUEUE = 8,
     KAIO_KIND_FILE = 9,
     KAIO_KIND_BUFFER = 10

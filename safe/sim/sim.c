@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -164,9 +165,24 @@ static long check(const struct context *context, const struct kaio_raw_iocb *ioc
         case KAIO_RAW_CMD_FDSYNC:
             return iocb->aio_buf != 0 || iocb->aio_nbytes != 0 || iocb->aio_rw_flags != 0 ? -EINVAL
                                                                                           : 0;
+        case KAIO_RAW_CMD_POLL:
+            return iocb->aio_buf > UINT16_MAX || iocb->aio_nbytes != 0 || iocb->aio_offset != 0 ||
+                           iocb->aio_rw_flags != 0
+                       ? -EINVAL
+                       : 0;
         default:
             return -EINVAL;
     }
+}
+
+// poll_now gives what a poll finds now, 0 if nothing.
+static int64_t poll_now(const struct kaio_raw_iocb *iocb) {
+    struct pollfd file = {.fd = (int)iocb->aio_fildes, .events = (short)iocb->aio_buf};
+    return poll(&file, 1, 0) == 1 ? (int64_t)(uint16_t)file.revents : 0;
+}
+
+static bool is_ready(const struct kaio_raw_iocb *iocb) {
+    return iocb->aio_lio_opcode != KAIO_RAW_CMD_POLL || poll_now(iocb) != 0;
 }
 
 static int64_t transfer(const struct kaio_raw_iocb *iocb, uint64_t size_bytes) {
@@ -191,6 +207,8 @@ static int64_t perform(const struct kaio_raw_iocb *iocb) {
             return fsync((int)iocb->aio_fildes) != 0 ? -errno : 0;
         case KAIO_RAW_CMD_FDSYNC:
             return fdatasync((int)iocb->aio_fildes) != 0 ? -errno : 0;
+        case KAIO_RAW_CMD_POLL:
+            return poll_now(iocb);
         default:
             break;
     }
@@ -198,12 +216,10 @@ static int64_t perform(const struct kaio_raw_iocb *iocb) {
     return transfer(iocb, is_short ? iocb->aio_nbytes / 2 : iocb->aio_nbytes);
 }
 
-// complete_one ends one request of `context`, which has some.
-static void complete_one(struct context *context) {
-    uint32_t index = script.reorder ? (uint32_t)(next_random() % context->pending_count) : 0;
-    struct kaio_raw_iocb iocb = context->pending[index];
+// end_pending takes the request `index` out of what is in flight and posts its event.
+static void end_pending(struct context *context, uint32_t index, int64_t result) {
     struct kaio_raw_event event = {
-        .data = iocb.aio_data, .obj = context->objects[index], .res = perform(&iocb)};
+        .data = context->pending[index].aio_data, .obj = context->objects[index], .res = result};
     uint32_t rest = --context->pending_count - index;
     memmove(&context->pending[index], &context->pending[index + 1],
             rest * sizeof *context->pending);
@@ -215,12 +231,27 @@ static void complete_one(struct context *context) {
     }
 }
 
+// complete_one ends one request of `context`. False: none can end now.
+static bool complete_one(struct context *context) {
+    uint32_t count = context->pending_count;
+    uint32_t first = script.reorder && count > 0 ? (uint32_t)(next_random() % count) : 0;
+    for (uint32_t n = 0; n < count; ++n) {
+        uint32_t index = (first + n) % count;
+        struct kaio_raw_iocb iocb = context->pending[index];
+        if (is_ready(&iocb)) {
+            end_pending(context, index, perform(&iocb));
+            return true;
+        }
+    }
+    return false;
+}
+
 uint32_t kaio_sim_complete(uint32_t count) {
     uint32_t done = 0;
     int saved_errno = errno;
     for (struct context *context = contexts; context != NULL; context = context->next) {
-        for (; done < count && context->pending_count > 0; ++done) {
-            complete_one(context);
+        while (done < count && complete_one(context)) {
+            ++done;
         }
     }
     errno = saved_errno;
@@ -238,7 +269,7 @@ static long accept(struct context *context, long nr, struct kaio_raw_iocb **iocb
         context->objects[context->pending_count] = (uintptr_t)iocbs[i];
         context->pending[context->pending_count++] = *iocbs[i];
         if (!script.hold && !script.late) {
-            complete_one(context);
+            (void)complete_one(context);
         }
     }
     return nr;
@@ -262,24 +293,30 @@ long kaio_sim_submit(kaio_raw_context ctx, long nr, struct kaio_raw_iocb **iocbs
     return answer;
 }
 
+static void pause_for(const struct kaio_raw_old_timespec *timeout) {
+    struct timespec pause = {.tv_sec = (time_t)timeout->tv_sec, .tv_nsec = (long)timeout->tv_nsec};
+    (void)nanosleep(&pause, NULL);
+}
+
 // wait_for completes requests until `min_nr` events are there or nothing is left to complete.
 static void wait_for(struct context *context, long min_nr,
                      const struct kaio_raw_old_timespec *timeout) {
     if (script.late && timeout != NULL) {
-        struct timespec pause = {.tv_sec = (time_t)timeout->tv_sec,
-                                 .tv_nsec = (long)timeout->tv_nsec};
         if ((long)available(context) < min_nr) {
-            (void)nanosleep(&pause, NULL);
+            pause_for(timeout);
         }
         return;
     }
-    while ((long)available(context) < min_nr && context->pending_count > 0) {
-        complete_one(context);
+    while ((long)available(context) < min_nr && complete_one(context)) {
     }
-    if ((long)available(context) < min_nr && timeout == NULL) {
+    if ((long)available(context) >= min_nr) {
+        return;
+    }
+    if (timeout == NULL) {
         fputs("kaio_sim: io_getevents would wait for ever\n", stderr);
         abort();
     }
+    pause_for(timeout);  // polls of files that stay as they are
 }
 
 static long copy_out(struct context *context, long nr, struct kaio_raw_event *out_events) {
@@ -308,6 +345,24 @@ long kaio_sim_getevents(kaio_raw_context ctx, long min_nr, long nr,
     return copy_out(context, nr, out_events);
 }
 
+long kaio_sim_cancel(kaio_raw_context ctx, struct kaio_raw_iocb *iocb,
+                     struct kaio_raw_event *result) {
+    (void)result;  // which no kernel writes to
+    ++calls.cancel_count;
+    struct context *context = context_of(ctx);
+    if (spend(&script.cancel_error_count)) {
+        return -script.cancel_error;
+    }
+    for (uint32_t i = 0; context != NULL && i < context->pending_count; ++i) {
+        if (context->objects[i] == (uintptr_t)iocb &&
+            context->pending[i].aio_lio_opcode == KAIO_RAW_CMD_POLL) {
+            end_pending(context, i, 0);
+            return -EINPROGRESS;
+        }
+    }
+    return -EINVAL;
+}
+
 long kaio_sim_destroy(kaio_raw_context ctx) {
     ++calls.destroy_count;
     struct context **link = &contexts;
@@ -320,7 +375,10 @@ long kaio_sim_destroy(kaio_raw_context ctx) {
     }
     int saved_errno = errno;
     while (context->pending_count > 0) {  // the events are lost, the transfers are not
-        (void)perform(&context->pending[--context->pending_count]);
+        const struct kaio_raw_iocb *iocb = &context->pending[--context->pending_count];
+        if (iocb->aio_lio_opcode != KAIO_RAW_CMD_POLL) {
+            (void)perform(iocb);
+        }
     }
     *link = context->next;
     free_context(context);

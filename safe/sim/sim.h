@@ -3,7 +3,8 @@
 //
 // Link //safe:sim instead of //safe: the same sources, but io_setup and its kin are functions of
 // this file. Reads, writes and syncs are really done on the given descriptors, when the simulated
-// kernel completes them. Everything follows from the script: no clock, no thread.
+// kernel completes them; a poll is pending until its file is ready, which is looked at whenever the
+// kernel is entered. Everything follows from the script: no clock, no thread.
 // Threads: one; the script is the process's.
 
 #ifndef KAIO_SAFE_SIM_SIM_H_
@@ -25,6 +26,8 @@ typedef struct kaio_sim_script {
     int32_t submit_error;         // ... with this errno
     uint32_t getevents_error_count;
     int32_t getevents_error;
+    uint32_t cancel_error_count;
+    int32_t cancel_error;
     uint32_t setup_error_count;
     int32_t setup_error;
     bool destroy_fails;  // io_destroy answers EINVAL and nothing is known of what is in flight
@@ -44,6 +47,7 @@ typedef struct kaio_sim_calls {
     uint64_t setup_count;
     uint64_t destroy_count;
     uint64_t submit_count;
+    uint64_t cancel_count;
     uint64_t getevents_count;
 } kaio_sim_calls;
 
@@ -52,7 +56,7 @@ typedef struct kaio_sim_calls {
 void kaio_sim_play(const kaio_sim_script *script);
 
 // kaio_sim_complete ends up to `count` requests in flight of every context, as a device would, and
-// returns how many it ended.
+// returns how many it ended: of polls those whose file is ready.
 uint32_t kaio_sim_complete(uint32_t count);
 
 // kaio_sim_call_counts returns what was asked since the last kaio_sim_play.

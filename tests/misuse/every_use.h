@@ -53,7 +53,7 @@ class Output {
     alignas(T) unsigned char bytes_[sizeof(T)];
 };
 
-enum class Kind { kQueue, kFile, kBuffer, kRead, kWrite, kSync };
+enum class Kind { kQueue, kFile, kBuffer, kRead, kWrite, kSync, kPoll };
 
 inline kaio_subject SubjectOf(Kind kind) {
     switch (kind) {
@@ -66,6 +66,7 @@ inline kaio_subject SubjectOf(Kind kind) {
         case Kind::kRead:
         case Kind::kWrite:
         case Kind::kSync:
+        case Kind::kPoll:
             return KAIO_SUBJECT_REQUEST;
     }
     return KAIO_SUBJECT_NONE;
@@ -156,6 +157,16 @@ inline kaio_status SyncStartWith(kaio_queue *queue, kaio_file *file) {
     return ticket.Judge(kaio_sync_start(queue, file, KAIO_SYNC_DATA, 1, ticket.at()));
 }
 
+inline kaio_status PollNewWith(kaio_queue *queue, kaio_file *file) {
+    Output<kaio_poll *> poll;
+    return poll.Judge(kaio_poll_new(queue, file, kaio_poll_readable(), poll.at()));
+}
+
+inline kaio_status PollStartWith(kaio_queue *queue, kaio_file *file) {
+    Output<kaio_ticket> ticket;
+    return ticket.Judge(kaio_poll_start(queue, file, kaio_poll_readable(), 1, ticket.at()));
+}
+
 // ---- the table ----
 
 inline void FailOnLost(void *, kaio_completion *) {
@@ -218,6 +229,15 @@ inline std::vector<Use> UsesOfQueues() {
          [](C with, uintptr_t bits) { return SyncNewWith(Handle<kaio_queue>(bits), with.file); }},
         {"QueueOfSyncStart", Kind::kQueue, false,
          [](C with, uintptr_t bits) { return SyncStartWith(Handle<kaio_queue>(bits), with.file); }},
+        {"QueueOfPollNew", Kind::kQueue, false,
+         [](C with, uintptr_t bits) { return PollNewWith(Handle<kaio_queue>(bits), with.file); }},
+        {"QueueOfPollStart", Kind::kQueue, false,
+         [](C with, uintptr_t bits) { return PollStartWith(Handle<kaio_queue>(bits), with.file); }},
+        {"QueueOfCancel", Kind::kQueue, false,
+         [](C, uintptr_t bits) {
+             Output<kaio_cancel_answer> answer;
+             return answer.Judge(kaio_queue_cancel(Handle<kaio_queue>(bits), {}, answer.at()));
+         }},
         {"QueueOfFileAttach", Kind::kQueue, false,
          [](C with, uintptr_t bits) {
              return kaio_file_attach(with.file, Handle<kaio_queue>(bits));
@@ -277,6 +297,10 @@ inline std::vector<Use> UsesOfFiles() {
          [](C with, uintptr_t bits) { return SyncNewWith(with.queue, Handle<kaio_file>(bits)); }},
         {"FileOfSyncStart", Kind::kFile, false,
          [](C with, uintptr_t bits) { return SyncStartWith(with.queue, Handle<kaio_file>(bits)); }},
+        {"FileOfPollNew", Kind::kFile, false,
+         [](C with, uintptr_t bits) { return PollNewWith(with.queue, Handle<kaio_file>(bits)); }},
+        {"FileOfPollStart", Kind::kFile, false,
+         [](C with, uintptr_t bits) { return PollStartWith(with.queue, Handle<kaio_file>(bits)); }},
     };
 }
 
@@ -338,6 +362,12 @@ inline std::vector<Use> UsesOfRequests() {
              return Moving<kaio_sync>(bits, kaio_sync_abandon);
          }},
         {"SyncOfDrop", Kind::kSync, true, Drop<kaio_sync, kaio_sync_drop, Kind::kSync>},
+        {"PollOfPush", Kind::kPoll, true, Push<kaio_poll, kaio_poll_push_, Kind::kPoll>},
+        {"PollOfAbandon", Kind::kPoll, false,
+         [](const Companions &, uintptr_t bits) {
+             return Moving<kaio_poll>(bits, kaio_poll_abandon);
+         }},
+        {"PollOfDrop", Kind::kPoll, true, Drop<kaio_poll, kaio_poll_drop, Kind::kPoll>},
     };
 }
 
@@ -356,21 +386,21 @@ inline void ExpectAnswer(kaio_code expected, const Use &use, kaio_status status)
     EXPECT_EQ(status.subject, SubjectOf(use.kind)) << use.name << ": " << Text(status);
 }
 
-// ---- the three kinds of requests, alike ----
+// ---- the kinds of requests, alike ----
 
 // A Request makes and uses the requests of one kind by their bits.
 struct Request {
     const char *name;
     Kind kind;
-    // Takes `*move_buffer`, unless it is a sync.
+    // Takes `*move_buffer`, unless it has none.
     uintptr_t (*make)(kaio_queue *queue, kaio_file *file, kaio_buffer **move_buffer);
     uint64_t (*push)(uintptr_t bits, uint64_t user);
-    // `*out_buffer` is not written by a sync.
+    // `*out_buffer` is not written where there is none.
     kaio_status (*abandon)(uintptr_t bits, kaio_buffer **out_buffer);
     void (*drop)(uintptr_t bits);
 
     bool has_buffer() const {
-        return kind != Kind::kSync;
+        return kind != Kind::kSync && kind != Kind::kPoll;
     }
 };
 
@@ -430,6 +460,15 @@ inline std::vector<Request> EveryRequest() {
          PushBits<kaio_sync, kaio_sync_push>,
          [](uintptr_t bits, kaio_buffer **) { return Moving<kaio_sync>(bits, kaio_sync_abandon); },
          DropBits<kaio_sync, kaio_sync_drop>},
+        {"Poll", Kind::kPoll,
+         [](kaio_queue *queue, kaio_file *file, kaio_buffer **) {
+             kaio_poll *poll = nullptr;
+             EXPECT_OK(kaio_poll_new(queue, file, kaio_poll_readable(), &poll));
+             return Bits(poll);
+         },
+         PushBits<kaio_poll, kaio_poll_push>,
+         [](uintptr_t bits, kaio_buffer **) { return Moving<kaio_poll>(bits, kaio_poll_abandon); },
+         DropBits<kaio_poll, kaio_poll_drop>},
     };
 }
 

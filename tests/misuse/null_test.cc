@@ -69,6 +69,7 @@ TEST_F(NullTest, WhatIsMovedFromNowhereIsANullArgument) {
     ExpectNull(KAIO_SUBJECT_REQUEST, K(kaio_read_abandon(nullptr, &buffer)));
     ExpectNull(KAIO_SUBJECT_REQUEST, K(kaio_write_abandon(nullptr, &buffer)));
     ExpectNull(KAIO_SUBJECT_REQUEST, K(kaio_sync_abandon(nullptr)));
+    ExpectNull(KAIO_SUBJECT_REQUEST, K(kaio_poll_abandon(nullptr)));
     ExpectNull(KAIO_SUBJECT_BUFFER,
                K(kaio_read_new(queue_, file_, Range(0, 8), none, nullptr, &read)));
     ExpectNull(KAIO_SUBJECT_BUFFER,
@@ -90,6 +91,7 @@ TEST_F(NullTest, DropsIgnoreNull) {
     kaio_read_drop(nullptr);
     kaio_write_drop(nullptr);
     kaio_sync_drop(nullptr);
+    kaio_poll_drop(nullptr);
     kaio_completion_drop(nullptr);
 }
 
@@ -104,15 +106,18 @@ TEST_F(NullTest, APushFromNowhereAnswersTicketZero) {
     EXPECT_EQ(K(kaio_read_push(Unseen<kaio_read *>(), 1)).bits, 0u);
     EXPECT_EQ(K(kaio_write_push(Unseen<kaio_write *>(), 1)).bits, 0u);
     EXPECT_EQ(K(kaio_sync_push(Unseen<kaio_sync *>(), 1)).bits, 0u);
+    EXPECT_EQ(K(kaio_poll_push(Unseen<kaio_poll *>(), 1)).bits, 0u);
 }
 
 TEST_F(NullTest, APushOfNullAnswersTicketZero) {
     kaio_read *read = Unseen<kaio_read>();
     kaio_write *write = Unseen<kaio_write>();
     kaio_sync *sync = Unseen<kaio_sync>();
+    kaio_poll *poll = Unseen<kaio_poll>();
     EXPECT_EQ(K(kaio_read_push(&read, 1)).bits, 0u);
     EXPECT_EQ(K(kaio_write_push(&write, 1)).bits, 0u);
     EXPECT_EQ(K(kaio_sync_push(&sync, 1)).bits, 0u);
+    EXPECT_EQ(K(kaio_poll_push(&poll, 1)).bits, 0u);
 }
 
 // ---- there is nowhere to put the result ----
@@ -139,9 +144,12 @@ TEST_F(NullTest, ANullOutputIsANullArgument) {
     ExpectNull(output, K(kaio_read_new(queue_, file_, Range(0, 8), none, &buffer_, nullptr)));
     ExpectNull(output, K(kaio_write_new(queue_, file_, Range(0, 8), none, &buffer_, nullptr)));
     ExpectNull(output, K(kaio_sync_new(queue_, file_, KAIO_SYNC_DATA, nullptr)));
+    ExpectNull(output, K(kaio_poll_new(queue_, file_, kaio_poll_none(), nullptr)));
     ExpectNull(output, K(kaio_read_start(queue_, file_, Range(0, 8), none, 1, &buffer_, nullptr)));
     ExpectNull(output, K(kaio_write_start(queue_, file_, Range(0, 8), none, 1, &buffer_, nullptr)));
     ExpectNull(output, K(kaio_sync_start(queue_, file_, KAIO_SYNC_DATA, 1, nullptr)));
+    ExpectNull(output, K(kaio_poll_start(queue_, file_, kaio_poll_none(), 1, nullptr)));
+    ExpectNull(output, K(kaio_queue_cancel(queue_, {}, nullptr)));
 
     EXPECT_EQ(queue, queue_);
 }

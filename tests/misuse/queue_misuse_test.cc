@@ -140,6 +140,7 @@ void ExpectEach(const Lost &lost, Stage stage, const std::vector<kaio_buffer *> 
                 EXPECT_EQ(completion.sync, WasSent(stage) ? KAIO_SYNC_SYNCED : KAIO_SYNC_CANCELLED);
                 EXPECT_EQ(completion.buffer, nullptr);
                 break;
+            case KAIO_POLL:
             case KAIO_NO_OPERATION:
                 ADD_FAILURE();
         }
@@ -267,7 +268,7 @@ TEST_F(QueueMisuseTest, CallsFromInsideDestroyAnswerReentered) {
 
     ASSERT_OK(kaio_queue_destroy(&queue_, TryEverything, &inside, &report));
 
-    EXPECT_EQ(inside.lost_count, 4);
+    EXPECT_EQ(inside.lost_count, static_cast<int>(inside.requests.size()) + 1);
     EXPECT_EQ(report.dropped_count, 3u);
     EXPECT_NE(kaio_buffer_as_bytes(spare), nullptr);
     kaio_buffer_drop(&spare);

@@ -51,6 +51,7 @@ class StaleTest : public QueueTest {
         read_ = MakeRequest(Kind::kRead, queue_, &read_buffer_);
         write_ = MakeRequest(Kind::kWrite, queue_, &write_buffer_);
         sync_ = MakeRequest(Kind::kSync, queue_);
+        poll_ = MakeRequest(Kind::kPoll, queue_);
     }
 
     void TearDown() override {
@@ -58,6 +59,7 @@ class StaleTest : public QueueTest {
         EndRequest(Kind::kRead, read_);
         EndRequest(Kind::kWrite, write_);
         EndRequest(Kind::kSync, sync_);
+        EndRequest(Kind::kPoll, poll_);
         kaio_queue_drop(&other_queue_);
         kaio_buffer_drop(&buffer_);
         EXPECT_OK(kaio_file_close(&file_));
@@ -71,8 +73,8 @@ class StaleTest : public QueueTest {
 
     void ExpectUntouched() {
         const kaio_queue_counts counts = Counts();
-        EXPECT_EQ(counts.idle_count, 3u);
-        EXPECT_EQ(counts.free_count, kDepth - 3u);
+        EXPECT_EQ(counts.idle_count, 4u);
+        EXPECT_EQ(counts.free_count, kDepth - 4u);
         EXPECT_EQ(BufferText(buffer_, content_.size()), content_);
         int fd = -1;
         EXPECT_OK(kaio_file_as_fd(file_, &fd));
@@ -91,7 +93,7 @@ class StaleTest : public QueueTest {
     }
 
     uintptr_t MakeRequest(Kind kind, kaio_queue *queue, uintptr_t *out_buffer = nullptr) {
-        kaio_buffer *buffer = kind == Kind::kSync ? nullptr : NewBuffer(8, 8);
+        kaio_buffer *buffer = RequestOf(kind).has_buffer() ? NewBuffer(8, 8) : nullptr;
         if (out_buffer != nullptr) {
             *out_buffer = Bits(buffer);
         }
@@ -104,7 +106,7 @@ class StaleTest : public QueueTest {
     void EndRequest(Kind kind, uintptr_t bits) {
         kaio_buffer *buffer = nullptr;
         EXPECT_OK(K(RequestOf(kind).abandon(bits, &buffer)));
-        EXPECT_EQ(kaio_buffer_size(buffer), kind == Kind::kSync ? 0u : 8u);
+        EXPECT_EQ(kaio_buffer_size(buffer), RequestOf(kind).has_buffer() ? 8u : 0u);
         kaio_buffer_drop(&buffer);
     }
 
@@ -119,6 +121,7 @@ class StaleTest : public QueueTest {
             case Kind::kRead:
             case Kind::kWrite:
             case Kind::kSync:
+            case Kind::kPoll:
                 return MakeRequest(kind, queue_);
         }
         return 0;
@@ -143,6 +146,7 @@ class StaleTest : public QueueTest {
             case Kind::kRead:
             case Kind::kWrite:
             case Kind::kSync:
+            case Kind::kPoll:
                 return;  // End tells
         }
     }
@@ -164,6 +168,7 @@ class StaleTest : public QueueTest {
             case Kind::kRead:
             case Kind::kWrite:
             case Kind::kSync:
+            case Kind::kPoll:
                 EndRequest(kind, bits);
                 return;
         }
@@ -183,13 +188,15 @@ class StaleTest : public QueueTest {
                 return write_;
             case Kind::kSync:
                 return sync_;
+            case Kind::kPoll:
+                return poll_;
         }
         return 0;
     }
 
     std::vector<uintptr_t> Living() const {
-        return {Bits(queue_), Bits(other_queue_), Bits(file_),  Bits(buffer_), read_, write_,
-                sync_,        read_buffer_,       write_buffer_};
+        return {Bits(queue_), Bits(other_queue_), Bits(file_),  Bits(buffer_), read_, write_, sync_,
+                poll_,        read_buffer_,       write_buffer_};
     }
 
     bool IsLiving(uintptr_t bits) const {
@@ -204,6 +211,7 @@ class StaleTest : public QueueTest {
     uintptr_t read_ = 0;
     uintptr_t write_ = 0;
     uintptr_t sync_ = 0;
+    uintptr_t poll_ = 0;
     uintptr_t read_buffer_ = 0;  // what the idle requests have
     uintptr_t write_buffer_ = 0;
 };
@@ -234,8 +242,8 @@ TEST_F(StaleTest, AHandleAnswersStaleWhenItsPlaceHasAnotherObject) {
 
 TEST_F(StaleTest, AHandleOfAnotherKindAnswersStale) {
     for (const Use &use : EveryUse()) {
-        for (const Kind kind :
-             {Kind::kQueue, Kind::kFile, Kind::kBuffer, Kind::kRead, Kind::kWrite, Kind::kSync}) {
+        for (const Kind kind : {Kind::kQueue, Kind::kFile, Kind::kBuffer, Kind::kRead, Kind::kWrite,
+                                Kind::kSync, Kind::kPoll}) {
             if (kind != use.kind) {
                 ExpectStale(use, Bystander(kind));
             }

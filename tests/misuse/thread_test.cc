@@ -99,19 +99,23 @@ class ThreadTest : public QueueTest {
         }
     }
 
-    // The next three outcomes are REFUSED with WRONG_THREAD and have the buffers of the idle ones.
+    // The next outcomes are REFUSED with WRONG_THREAD and have the buffers of the idle ones.
     void ExpectRefused() {
         for (size_t i = 0; i < idle_.size(); ++i) {
             kaio_completion completion = Take();
             EXPECT_CODE(KAIO_WRONG_THREAD, completion.refusal);
+            const bool is_transfer = requests_[i].has_buffer();
             const bool is_sync = completion.operation == KAIO_SYNC;
-            EXPECT_EQ(completion.transfer, is_sync ? KAIO_TRANSFER_PENDING : KAIO_TRANSFER_REFUSED);
+            const bool is_poll = completion.operation == KAIO_POLL;
+            EXPECT_EQ(completion.transfer,
+                      is_transfer ? KAIO_TRANSFER_REFUSED : KAIO_TRANSFER_PENDING);
             EXPECT_EQ(completion.sync, is_sync ? KAIO_SYNC_REFUSED : KAIO_SYNC_PENDING);
+            EXPECT_EQ(completion.poll, is_poll ? KAIO_POLL_REFUSED : KAIO_POLL_PENDING);
             EXPECT_EQ(completion.os_error, 0);
             EXPECT_EQ(completion.ticket.bits, idle_[i]);
             EXPECT_EQ(completion.user, 0u);
             EXPECT_EQ(completion.buffer, buffers_[i]);
-            if (!is_sync) {
+            if (is_transfer) {
                 EXPECT_EQ(BufferText(completion.buffer, 8), Pattern(8)) << "untouched";
             }
             kaio_completion_drop(&completion);
@@ -210,8 +214,8 @@ TEST_F(ThreadTest, WaitCountsWhatAnotherThreadPushed) {
         }
     });
 
-    EXPECT_EQ(Wait(1), 3u);
-    EXPECT_EQ(Counts().finished_count, 3u);
+    EXPECT_EQ(Wait(1), requests_.size());
+    EXPECT_EQ(Counts().finished_count, requests_.size());
     ExpectRefused();
 }
 
@@ -258,7 +262,7 @@ TEST_F(ThreadTest, APushElsewhereOfARequestThatHasEndedDoesNotHitTheNextInItsPla
 
     ExpectEmpty();
 
-    EXPECT_EQ(Counts().idle_count, 3u);
+    EXPECT_EQ(Counts().idle_count, requests_.size());
     AbandonIdle();
 }
 
@@ -275,11 +279,11 @@ TEST_F(ThreadTest, APushElsewhereAfterThePushChangesNothing) {
         }
     });
 
-    EXPECT_EQ(Wait(3), 3u);
-    for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(Wait(kDepth), requests_.size());
+    for (size_t i = 0; i < requests_.size(); ++i) {
         kaio_completion completion = Take();
         EXPECT_OK(completion.refusal);
-        EXPECT_LT(completion.user, 3u);
+        EXPECT_LT(completion.user, requests_.size());
         kaio_completion_drop(&completion);
     }
     ExpectEmpty();
@@ -315,7 +319,7 @@ TEST_F(ThreadTest, ARequestGivenUpElsewhereGoesToOnLostWithItsQueue) {
         },
         &lost, &report));
 
-    ASSERT_EQ(lost.size(), 3u);
+    ASSERT_EQ(lost.size(), requests_.size());
     for (const kaio_completion &completion : lost) {
         EXPECT_CODE(KAIO_WRONG_THREAD, completion.refusal);
     }

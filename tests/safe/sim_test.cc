@@ -2,7 +2,9 @@
 
 #include "kaio/safe/sim/sim.h"
 
+#include <fcntl.h>
 #include <signal.h>
+#include <unistd.h>
 
 #include "tests/support/safe_test.h"
 
@@ -15,12 +17,17 @@ class SimTest : public QueueTest {
         Play({});
         QueueTest::SetUp();
         file_ = OpenFile(temp_.path());
+        ASSERT_EQ(pipe2(fds_, O_CLOEXEC), 0);
+        ASSERT_OK(kaio_file_borrow(fds_[0], &pipe_));
     }
 
     void TearDown() override {
         Play({});
         QueueTest::TearDown();
         kaio_file_drop(&file_);
+        kaio_file_drop(&pipe_);
+        close(fds_[0]);
+        close(fds_[1]);
     }
 
     void Play(const kaio_sim_script &script) {
@@ -52,6 +59,8 @@ class SimTest : public QueueTest {
     const std::string content_ = Pattern(8192);
     TempFile temp_{content_};
     kaio_file *file_ = nullptr;
+    int fds_[2] = {-1, -1};
+    kaio_file *pipe_ = nullptr;  // its reading end, empty
 };
 
 TEST_F(SimTest, AShortSubmitLosesNothing) {
@@ -416,6 +425,111 @@ TEST_F(SimTest, AHandlerOfLostRequestsMayOpenAQueueInTheSameVariable) {
     StartReads(1);
     EXPECT_EQ(Wait(1), 1u);
     TakeAll(1);
+}
+
+TEST_F(SimTest, ATransferInFlightCannotBeCancelledAndGoesOn) {
+    kaio_sim_script script = {};
+    script.hold = true;
+    Play(script);
+    kaio_buffer *buffer = NewBuffer(512);
+    const kaio_ticket ticket = StartRead(file_, 0, &buffer);
+    EXPECT_EQ(Flush().accepted_count, 1u);
+    kaio_cancel_answer answer = KAIO_CANCEL_STALE;
+
+    EXPECT_OK(K(kaio_queue_cancel(queue_, ticket, &answer)));
+
+    EXPECT_EQ(answer, KAIO_CANCEL_CANNOT);
+    EXPECT_EQ(kaio_sim_call_counts().cancel_count, 1u);
+    EXPECT_EQ(Counts().in_flight_count, 1u);
+    EXPECT_EQ(Wait(1), 1u);
+    TakeAll(1);
+}
+
+TEST_F(SimTest, WhatWasNotSentIsCancelledWithoutASystemCall) {
+    kaio_buffer *buffer = NewBuffer(512);
+    const kaio_ticket ticket = StartRead(file_, 0, &buffer);
+    Play({});
+    kaio_cancel_answer answer = KAIO_CANCEL_STALE;
+
+    EXPECT_OK(K(kaio_queue_cancel(queue_, ticket, &answer)));
+    kaio_completion completion = Take();
+    Flush();
+
+    EXPECT_EQ(answer, KAIO_CANCEL_UNSENT);
+    EXPECT_EQ(completion.transfer, KAIO_TRANSFER_CANCELLED);
+    const kaio_sim_calls calls = kaio_sim_call_counts();
+    EXPECT_EQ(calls.cancel_count + calls.submit_count + calls.getevents_count, 0u);
+    kaio_completion_drop(&completion);
+}
+
+TEST_F(SimTest, ACancelThatIsNotAllowedLeavesTheRequestAsItIs) {
+    kaio_ticket ticket = {};
+    EXPECT_OK(K(kaio_poll_start(queue_, pipe_, kaio_poll_readable(), 0, &ticket)));
+    EXPECT_EQ(Flush().accepted_count, 1u);
+    kaio_sim_script script = {};
+    script.cancel_error_count = 1;
+    script.cancel_error = EPERM;
+    Play(script);
+    kaio_cancel_answer answer = KAIO_CANCEL_UNSENT;
+
+    const kaio_status status = K(kaio_queue_cancel(queue_, ticket, &answer));
+
+    EXPECT_CODE(KAIO_OS_ERROR, status);
+    EXPECT_EQ(status.os_error, EPERM);
+    EXPECT_EQ(answer, KAIO_CANCEL_UNSENT) << "written by a call that failed";
+    EXPECT_EQ(Counts().in_flight_count, 1u);
+    EXPECT_OK(K(kaio_queue_cancel(queue_, ticket, &answer)));
+    EXPECT_EQ(answer, KAIO_CANCEL_ASKED);
+    EXPECT_EQ(Take().poll, KAIO_POLL_CANCELLED);
+}
+
+// io_cancel is not allowed: what else is in flight is waited for all the same, and io_destroy ends
+// the poll.
+TEST_F(SimTest, DestroyEndsAPollThatCannotBeCancelled) {
+    kaio_sim_script script = {};
+    script.hold = true;
+    script.cancel_error_count = 1;
+    script.cancel_error = EPERM;
+    Play(script);
+    kaio_ticket ticket = {};
+    EXPECT_OK(K(kaio_poll_start(queue_, pipe_, kaio_poll_readable(), 100, &ticket)));
+    StartReads(2);
+    EXPECT_EQ(Flush().accepted_count, 3u);
+    struct Lost {
+        int full_count = 0;
+        int cancelled_count = 0;
+    } lost;
+    kaio_destroy_report report = {};
+
+    EXPECT_OK(kaio_queue_destroy(
+        &queue_,
+        [](void *context, kaio_completion *completion) {
+            Lost *seen = static_cast<Lost *>(context);
+            seen->full_count += completion->transfer == KAIO_TRANSFER_FULL;
+            seen->cancelled_count += completion->poll == KAIO_POLL_CANCELLED;
+        },
+        &lost, &report));
+
+    EXPECT_EQ(lost.full_count, 2);
+    EXPECT_EQ(lost.cancelled_count, 1);
+    EXPECT_EQ(report.dropped_count, 2u);
+    EXPECT_EQ(kaio_sim_call_counts().cancel_count, 1u);
+}
+
+TEST_F(SimTest, ADuplicateOfACancelledPollIsIgnored) {
+    kaio_ticket ticket = {};
+    EXPECT_OK(K(kaio_poll_start(queue_, pipe_, kaio_poll_readable(), 0, &ticket)));
+    EXPECT_EQ(Flush().accepted_count, 1u);
+    kaio_sim_script script = {};
+    script.duplicate_count = 1;
+    Play(script);
+    kaio_cancel_answer answer = KAIO_CANCEL_STALE;
+
+    EXPECT_OK(K(kaio_queue_cancel(queue_, ticket, &answer)));
+
+    EXPECT_EQ(Take().poll, KAIO_POLL_CANCELLED);
+    ExpectEmpty();
+    EXPECT_EQ(Counts().duplicate_count, 1u);
 }
 
 TEST_F(SimTest, CloseIsBusyWhileARequestIsInFlight) {

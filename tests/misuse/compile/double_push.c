@@ -1,4 +1,4 @@
-// A request is pushed twice through the same variable. -DKIND=read, write or sync.
+// A request is pushed twice through the same variable. -DKIND=read, write, sync or poll.
 
 #include "kaio/safe/kaio.h"
 

@@ -1,4 +1,4 @@
-// A variable is pushed that never got a request. -DKIND=read, write or sync.
+// A variable is pushed that never got a request. -DKIND=read, write, sync or poll.
 
 #include "kaio/safe/kaio.h"
 

@@ -43,6 +43,20 @@ static next_step after_sync(const kaio_completion *completion) {
     return GIVE_UP;
 }
 
+static next_step after_poll(const kaio_completion *completion) {
+    switch (completion->poll) {
+        case KAIO_POLL_READY:
+            return GO_ON;
+        case KAIO_POLL_CANCELLED:
+            return TRY_AGAIN;
+        case KAIO_POLL_PENDING:
+        case KAIO_POLL_REFUSED:
+        case KAIO_POLL_FAILED:
+            return GIVE_UP;
+    }
+    return GIVE_UP;
+}
+
 static next_step after(const kaio_completion *completion) {
     switch (completion->operation) {
         case KAIO_READ:
@@ -50,6 +64,8 @@ static next_step after(const kaio_completion *completion) {
             return after_transfer(completion);
         case KAIO_SYNC:
             return after_sync(completion);
+        case KAIO_POLL:
+            return after_poll(completion);
         case KAIO_NO_OPERATION:
             return GIVE_UP;
     }
