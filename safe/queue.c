@@ -681,6 +681,16 @@ const char *kaio_cancel_answer_name(kaio_cancel_answer answer) {
 
 // ---- count ----
 
+static kaio_queue_counts counts_of(const struct kaio_queue_place *queue) {
+    return (kaio_queue_counts){.depth = queue->depth,
+                               .free_count = queue->free_count,
+                               .idle_count = queue->idle_count,
+                               .staged_count = queue->staged_count,
+                               .in_flight_count = queue->in_flight_count,
+                               .finished_count = queue->finished_count,
+                               .duplicate_count = queue->duplicate_count};
+}
+
 kaio_status kaio_queue_count(kaio_queue *queue, kaio_queue_counts *out_counts) {
     if (out_counts == NULL) {
         return kaio_status_make(KAIO_NULL_ARGUMENT, KAIO_SUBJECT_OUTPUT);
@@ -690,18 +700,28 @@ kaio_status kaio_queue_count(kaio_queue *queue, kaio_queue_counts *out_counts) {
     if (place == NULL) {
         return why;
     }
-    *out_counts = (kaio_queue_counts){.depth = place->depth,
-                                      .free_count = place->free_count,
-                                      .idle_count = place->idle_count,
-                                      .staged_count = place->staged_count,
-                                      .in_flight_count = place->in_flight_count,
-                                      .finished_count = place->finished_count,
-                                      .duplicate_count = place->duplicate_count};
+    *out_counts = counts_of(place);
     kaio_queue_leave();
     return kaio_status_ok();
 }
 
 // ---- the ends ----
+
+kaio_status kaio_queue_drain(kaio_queue *queue, kaio_deadline deadline,
+                             kaio_queue_counts *out_left) {
+    if (out_left == NULL) {
+        return kaio_status_make(KAIO_NULL_ARGUMENT, KAIO_SUBJECT_OUTPUT);
+    }
+    kaio_status status;
+    struct kaio_queue_place *place = kaio_queue_enter(queue, &status);
+    if (place == NULL) {
+        return status;
+    }
+    status = wait_for(place, UINT32_MAX, deadline);  // cut to what is owed
+    *out_left = counts_of(place);
+    kaio_queue_leave();
+    return status.code == KAIO_NOTHING_TO_WAIT_FOR ? kaio_status_ok() : status;
+}
 
 static uint64_t busy_count(uint32_t count, unsigned shift) {
     return (uint64_t)(count > UINT16_MAX ? UINT16_MAX : count) << shift;
@@ -972,8 +992,65 @@ kaio_status kaio_queue_refusal(uintptr_t bits) {
     return kaio_status_make(obey_drop(queue) ? KAIO_STALE : KAIO_REENTERED, KAIO_SUBJECT_QUEUE);
 }
 
+// disown leaves `queue`, which belongs to the thread `self`, without an owner, unless it is to be
+// dropped. Who asks for that looks for the owner afterwards: one of the two sees the other.
+static void disown(struct kaio_queue_place *queue, uint32_t self) {
+    atomic_store(&queue->owner, 0);
+    if ((load_word(queue) & KAIO_QUEUE_DROP_ASKED) != 0) {
+        drop_orphan(queue, self);
+    }
+}
+
+kaio_status kaio_queue_detach(kaio_queue *queue) {
+    kaio_status why;
+    struct kaio_queue_place *place = kaio_queue_enter(queue, &why);
+    if (place == NULL) {
+        return why;
+    }
+    kaio_queue_leave();
+    disown(place, kaio_thread_number());
+    return kaio_status_ok();
+}
+
+// take_over makes the thread `self` the owner of the queue of `bits`, when that has none. False: it
+// has one, is to be dropped, or is not open.
+static bool take_over(struct kaio_queue_place *queue, uintptr_t bits, uint32_t self) {
+    uintptr_t open = kaio_bits_life(bits) | KAIO_QUEUE_OPEN;
+    uint32_t none = 0;
+    if (load_word(queue) != open || !atomic_compare_exchange_strong(&queue->owner, &none, self)) {
+        return false;
+    }
+    if (load_word(queue) != open) {  // it ended in between: this may be another that has no owner
+        disown(queue, self);
+        return false;
+    }
+    kaio_buffer_will_bind();  // what it takes will be its thread's
+    return true;
+}
+
+kaio_status kaio_queue_attach(kaio_queue *queue) {
+    kaio_process_check();
+    uintptr_t bits = (uintptr_t)queue;
+    uint32_t self = kaio_thread_number();
+    struct kaio_queue_place *place = kaio_queue_at(kaio_bits_index(bits));
+    bool is_known = place != NULL && kaio_bits_kind(bits) == KAIO_KIND_QUEUE;
+    if (is_known && self == KAIO_NO_THREAD) {
+        return kaio_status_make(KAIO_NO_MEMORY, KAIO_SUBJECT_QUEUE);
+    }
+    // A signal handler that interrupted a call takes nothing over: locks may be held.
+    if (is_known && kaio_call_depth == 0 && take_over(place, bits, self)) {
+        return kaio_status_ok();
+    }
+    kaio_status why;
+    if (kaio_queue_enter(queue, &why) == NULL) {
+        return why;
+    }
+    kaio_queue_leave();  // it was the calling thread's already
+    return kaio_status_ok();
+}
+
 // end_with_thread leaves the queues of a thread that ends without an owner, except for those that
-// it was asked to drop. Who asks looks for the owner afterwards: one of the two sees the other.
+// it was asked to drop.
 static void end_with_thread(uint32_t thread) {
     uint32_t end = kaio_table_end(&kaio_queues);
     for (uint32_t i = 1; i < end; ++i) {
@@ -983,9 +1060,6 @@ static void end_with_thread(uint32_t thread) {
         if (!is_open || atomic_load(&queue->owner) != thread || obey_drop(queue)) {
             continue;
         }
-        atomic_store(&queue->owner, 0);
-        if ((load_word(queue) & KAIO_QUEUE_DROP_ASKED) != 0) {
-            drop_orphan(queue, thread);
-        }
+        disown(queue, thread);
     }
 }

@@ -4,10 +4,11 @@
 //      new     push     flush        reap         take
 // After every call: depth = free + idle + staged + in flight + finished. No request is ever lost:
 // one that the kernel refuses becomes finished, one that it has no memory for stays staged.
-// Threads: a queue belongs to the thread that opened it; any other gets WRONG_THREAD. One whose
-// thread has ended waits, with all that is in it, for kaio_queue_drop by any thread. Signal
-// handlers: calls on queues and requests answer REENTERED when they interrupt another one. A
-// handler that forks must not return in the child, and none may leave by siglongjmp(3).
+// Threads: a queue belongs to the thread that opened it, until kaio_queue_detach; any other gets
+// WRONG_THREAD. One that is detached, or whose thread has ended, waits, with all that is in it, for
+// kaio_queue_attach or kaio_queue_drop by any thread. Signal handlers: calls on queues and requests
+// answer REENTERED when they interrupt another one. A handler that forks must not return in the
+// child, and none may leave by siglongjmp(3).
 
 #ifndef KAIO_SAFE_QUEUE_H_
 #define KAIO_SAFE_QUEUE_H_
@@ -142,7 +143,8 @@ typedef enum kaio_cancel_answer {
 // Whatever the answer, the request and its buffer come back once, from kaio_queue_take, and from
 // nowhere else. A write that is ended so counts as failed for the ordered syncs behind it.
 // Errors: misuse; OS_ERROR(queue): io_cancel is not allowed here (seccomp); the request goes on.
-// Kernel: none for what is staged. io_cancel(2) for what is in flight: it ends pending polls, and of
+// Kernel: none for what is staged. io_cancel(2) for what is in flight: it ends pending polls, and
+// of
 //         transfers those of a few drivers (USB gadgets); disks, files and pipes have no such hook.
 KAIO_MUST_USE kaio_status kaio_queue_cancel(kaio_queue *queue, kaio_ticket ticket,
                                             kaio_cancel_answer *out_answer);
@@ -164,6 +166,28 @@ typedef struct kaio_queue_counts {
 
 // kaio_queue_count reports where the requests are; reaps nothing.
 KAIO_MUST_USE kaio_status kaio_queue_count(kaio_queue *queue, kaio_queue_counts *out_counts);
+
+// kaio_queue_detach ends the calling thread's ownership of `queue`, with all that is in it: the
+// kernel goes on, and idle requests wait.
+//
+// Buffers that requests have go along; those that the caller holds stay bound to its thread:
+// kaio_buffer_detach.
+KAIO_MUST_USE kaio_status kaio_queue_detach(kaio_queue *queue);
+
+// kaio_queue_attach makes the calling thread the owner of a `queue` that has none. OK also when it
+// is the owner already.
+//
+// Errors: WRONG_THREAD(queue): another thread is the owner. NO_MEMORY. STALE, REENTERED, FORKED.
+KAIO_MUST_USE kaio_status kaio_queue_attach(kaio_queue *queue);
+
+// kaio_queue_drain flushes, then waits until nothing of the queue is staged or in flight: all that
+// was pushed is finished, to be taken. Idle requests stay.
+//
+// Ownership: `*out_left` is what there is then; it is written on OK, TIMED_OUT, AGAIN and OS_ERROR.
+// Errors:    TIMED_OUT: `deadline` passed first. AGAIN(request), OS_ERROR(queue): as
+//            kaio_queue_wait. Nothing is lost, and draining may be tried again.
+KAIO_MUST_USE kaio_status kaio_queue_drain(kaio_queue *queue, kaio_deadline deadline,
+                                           kaio_queue_counts *out_left);
 
 // kaio_queue_close ends a queue that owes nothing.
 //

@@ -197,6 +197,16 @@ inline std::vector<Use> UsesOfQueues() {
              Output<kaio_queue_counts> counts;
              return counts.Judge(kaio_queue_count(Handle<kaio_queue>(bits), counts.at()));
          }},
+        {"QueueOfDetach", Kind::kQueue, false,
+         [](C, uintptr_t bits) { return kaio_queue_detach(Handle<kaio_queue>(bits)); }},
+        {"QueueOfAttach", Kind::kQueue, false,
+         [](C, uintptr_t bits) { return kaio_queue_attach(Handle<kaio_queue>(bits)); }},
+        {"QueueOfDrain", Kind::kQueue, false,
+         [](C, uintptr_t bits) {
+             Output<kaio_queue_counts> left;
+             return left.Judge(
+                 kaio_queue_drain(Handle<kaio_queue>(bits), kaio_deadline_now(), left.at()));
+         }},
         {"QueueOfClose", Kind::kQueue, false,
          [](C, uintptr_t bits) { return Moving<kaio_queue>(bits, kaio_queue_close); }},
         {"QueueOfDestroy", Kind::kQueue, false,

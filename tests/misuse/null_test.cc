@@ -140,6 +140,7 @@ TEST_F(NullTest, ANullOutputIsANullArgument) {
     ExpectNull(output, K(kaio_queue_wait(queue_, 0, kaio_deadline_now(), nullptr)));
     ExpectNull(output, K(kaio_queue_take(queue_, nullptr)));
     ExpectNull(output, K(kaio_queue_count(queue_, nullptr)));
+    ExpectNull(output, K(kaio_queue_drain(queue_, kaio_deadline_now(), nullptr)));
     ExpectNull(output, K(kaio_queue_destroy(&queue, nullptr, nullptr, nullptr)));
     ExpectNull(output, K(kaio_read_new(queue_, file_, Range(0, 8), none, &buffer_, nullptr)));
     ExpectNull(output, K(kaio_write_new(queue_, file_, Range(0, 8), none, &buffer_, nullptr)));

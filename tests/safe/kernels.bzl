@@ -4,6 +4,7 @@ load("@rules_cc//cc:defs.bzl", "cc_test")
 
 _DEPS = [
     "//safe:testing",
+    "//tests/support:in_child",
     "//tests/support:safe_test",
     "@googletest//:gtest",
     "@googletest//:gtest_main",
