@@ -12,6 +12,7 @@
 
 #include "kaio/safe/base.h"
 #include "kaio/safe/handle.h"
+#include "kaio/safe/queue.h"
 #include "kaio/safe/status.h"
 #include "kaio/safe/transfer.h"
 
@@ -62,6 +63,38 @@ void kaio_read_drop(kaio_read **move_read);
 KAIO_MUST_USE kaio_status kaio_read_start(kaio_queue *queue, kaio_file *file, kaio_range range,
                                           kaio_rw_flags flags, uint64_t user,
                                           kaio_buffer **move_buffer, kaio_ticket *out_ticket);
+
+// kaio_read_set_priority gives an idle `read` a `priority`, instead of the one it has.
+//
+// Errors: RANGE(priority, or kind for the class), before anything else. STALE, WRONG_THREAD,
+//         REENTERED, FORKED: nothing has changed.
+KAIO_MUST_USE kaio_status kaio_read_set_priority(kaio_read *read, kaio_priority priority);
+
+// kaio_read_retarget describes an idle `read` anew: it keeps its place and its buffer, all else
+// is as from kaio_read_new.
+//
+// Errors: those of kaio_read_new but for FULL and those of the buffer: nothing has changed.
+KAIO_MUST_USE kaio_status kaio_read_retarget(kaio_read *read, kaio_file *file, kaio_range range,
+                                             kaio_rw_flags flags);
+
+// kaio_read_into_write makes an idle `*move_read` a write of the same buffer, range and file,
+// without flags and priority.
+//
+// Ownership: on OK `*move_read` becomes NULL, its handle is stale, and `*out_write` is yours.
+// Errors:    ACCESS(file), ALIGN(size or file offset): the file is not for writing, or not like
+//            this. STALE, WRONG_THREAD, REENTERED, FORKED. Nothing has changed.
+KAIO_MUST_USE kaio_status kaio_read_into_write(kaio_read **move_read, kaio_write **out_write);
+
+// kaio_read_rest_start goes on behind a read that ended SHORT: it starts a read of what is left,
+// with the buffer of `completion` and its `user`.
+//
+// Ownership: on OK `completion->buffer` is the request's and becomes NULL.
+// Errors:    EMPTY(size): `completion` is no read that ended SHORT. ALIGN with the numbers, where
+//            the rest is no longer as direct I/O needs it. Else those of kaio_read_start. Nothing
+//            has changed.
+KAIO_MUST_USE kaio_status kaio_read_rest_start(kaio_queue *queue, kaio_file *file,
+                                               kaio_rw_flags flags, kaio_completion *completion,
+                                               kaio_ticket *out_ticket);
 
 KAIO_END_DECLS
 

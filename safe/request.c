@@ -463,3 +463,157 @@ void kaio_request_drop(uintptr_t bits, uint32_t kind) {
         kaio_buffer_drop(&buffer);
     }
 }
+
+// ---- changes of an idle request ----
+
+static kaio_status check_priority(kaio_priority priority) {
+    bool is_inherited = priority.priority_class == KAIO_RAW_IOPRIO_CLASS_NONE;
+    uint32_t level_max = is_inherited ? 0 : KAIO_PRIORITY_LEVEL_MAX;
+    if (priority.priority_class > KAIO_RAW_IOPRIO_CLASS_IDLE) {
+        return kaio_status_pair(KAIO_RANGE, KAIO_SUBJECT_KIND, priority.priority_class,
+                                KAIO_RAW_IOPRIO_CLASS_IDLE);
+    }
+    return priority.level > level_max
+               ? kaio_status_pair(KAIO_RANGE, KAIO_SUBJECT_PRIORITY, priority.level, level_max)
+               : kaio_status_ok();
+}
+
+kaio_status kaio_request_set_priority(uintptr_t bits, uint32_t kind, kaio_priority priority) {
+    kaio_status why = check_priority(priority);
+    if (!kaio_status_is_ok(why)) {
+        return why;
+    }
+    struct kaio_queue_place *queue;
+    struct kaio_slot *slot = enter(bits, kind, LEAVE_IT, &queue, &why);
+    if (slot == NULL) {
+        return why;
+    }
+    slot->iocb.aio_flags = 0;
+    slot->iocb.aio_reqprio = 0;
+    if (priority.priority_class != KAIO_RAW_IOPRIO_CLASS_NONE) {
+        kaio_raw_set_priority(&slot->iocb,
+                              kaio_raw_ioprio_encode(priority.priority_class, 0, priority.level));
+    }
+    kaio_queue_leave();
+    return kaio_status_ok();
+}
+
+// check_transfer checks `transfer` for a pinned buffer and an open file.
+static kaio_status check_transfer(const struct kaio_buffer_place *buffer,
+                                  const struct kaio_file_place *file,
+                                  const struct kaio_transfer *transfer) {
+    uint8_t *bytes = atomic_load_explicit(&buffer->bytes, memory_order_relaxed);
+    uintptr_t address = (uintptr_t)bytes + transfer->range.buffer_offset_bytes;
+    return may_transfer(file, transfer, address) ? kaio_status_ok()
+                                                 : why_no_transfer(file, transfer, address);
+}
+
+// describe fills in the iocb of an idle request anew, under the handle that its word gives now.
+static void describe(const struct kaio_queue_place *queue, struct kaio_slot *slot,
+                     const struct kaio_transfer *transfer, const struct kaio_file_place *file) {
+    slot->flags = 0;
+    uint8_t *bytes = atomic_load_explicit(&slot->buffer->bytes, memory_order_relaxed);
+    fill_iocb(slot, transfer, file, bytes, kaio_request_bits(queue, slot));
+}
+
+// retarget gives the idle request of an entered queue to another file, or the same.
+static kaio_status retarget(struct kaio_queue_place *queue, struct kaio_slot *slot,
+                            const kaio_file *file, const struct kaio_transfer *transfer) {
+    size_t size_bytes = atomic_load_explicit(&slot->buffer->size_bytes, memory_order_relaxed);
+    if (!is_in_range(&transfer->range, size_bytes)) {
+        return out_of_range(&transfer->range, size_bytes);
+    }
+    if ((transfer->flags.bits & ~KNOWN_RW_FLAGS) != 0) {
+        return unknown_flags(transfer->flags);
+    }
+    kaio_status status;
+    struct kaio_file_place *place;
+    uint32_t attached_before = queue->attachment_count;
+    struct kaio_attachment *attachment = kaio_attachment_find(queue, file, &place, &status);
+    if (attachment == NULL) {
+        return status;
+    }
+    status = check_transfer(slot->buffer, place, transfer);
+    if (!kaio_status_is_ok(status)) {
+        (void)undo_attach(queue, attachment, attached_before);
+        return status;
+    }
+    uint32_t old = slot->attachment;
+    ++attachment->pin_count;
+    slot->attachment = (uint32_t)(attachment - queue->attachments);
+    kaio_attachment_unpin(queue, old);
+    describe(queue, slot, transfer, place);
+    return status;
+}
+
+kaio_status kaio_request_retarget(uintptr_t bits, const kaio_file *file,
+                                  const struct kaio_transfer *transfer) {
+    struct kaio_queue_place *queue;
+    kaio_status status;
+    struct kaio_slot *slot = enter(bits, transfer->kind, LEAVE_IT, &queue, &status);
+    if (slot == NULL) {
+        return status;
+    }
+    status = retarget(queue, slot, file, transfer);
+    kaio_queue_leave();
+    return status;
+}
+
+// retype makes the idle request of an entered queue one of `new_kind`, in a new life: an alias of
+// what it was is stale, also when it becomes that again.
+static kaio_status retype(const struct kaio_queue_place *queue, struct kaio_slot *slot,
+                          uint32_t new_kind) {
+    uintptr_t bytes = (uintptr_t)atomic_load_explicit(&slot->buffer->bytes, memory_order_relaxed);
+    struct kaio_transfer transfer = {
+        .kind = new_kind,
+        .range = {.file_offset_bytes = (uint64_t)slot->iocb.aio_offset,
+                  .buffer_offset_bytes = (uint32_t)((uintptr_t)slot->iocb.aio_buf - bytes),
+                  .size_bytes = (uint32_t)slot->iocb.aio_nbytes}};
+    uintptr_t file_bits = queue->attachments[slot->attachment].bits;
+    const struct kaio_file_place *file = kaio_file_at(kaio_bits_index(file_bits));
+    if (!kaio_file_is_open(file, file_bits)) {  // dropped since
+        return kaio_file_refusal(file_bits);
+    }
+    kaio_status status = check_transfer(slot->buffer, file, &transfer);
+    if (kaio_status_is_ok(status)) {
+        uintptr_t life = kaio_bits_life(kaio_slot_load(slot)) + KAIO_LIFE_ONE;
+        atomic_store_explicit(&slot->word, kaio_slot_word(life, new_kind, KAIO_SLOT_IDLE),
+                              memory_order_relaxed);
+        describe(queue, slot, &transfer, file);
+    }
+    return status;
+}
+
+kaio_status kaio_request_retype(uintptr_t *bits, uint32_t kind, uint32_t new_kind) {
+    struct kaio_queue_place *queue;
+    kaio_status status;
+    struct kaio_slot *slot = enter(*bits, kind, LEAVE_IT, &queue, &status);
+    if (slot == NULL) {
+        return status;
+    }
+    status = retype(queue, slot, new_kind);
+    if (kaio_status_is_ok(status)) {
+        *bits = (uintptr_t)slot->iocb.aio_data;
+    }
+    kaio_queue_leave();
+    return status;
+}
+
+kaio_status kaio_request_start_rest(kaio_queue *queue, const kaio_file *file, uint32_t kind,
+                                    kaio_rw_flags flags, kaio_completion *completion,
+                                    kaio_ticket *out_ticket) {
+    if (completion == NULL) {
+        return kaio_status_make(KAIO_NULL_ARGUMENT, KAIO_SUBJECT_REQUEST);
+    }
+    if ((uint32_t)completion->operation != kind || completion->transfer != KAIO_TRANSFER_SHORT ||
+        completion->moved_bytes > completion->range.size_bytes) {
+        return kaio_status_make(KAIO_EMPTY, KAIO_SUBJECT_SIZE);
+    }
+    uint32_t moved_bytes = (uint32_t)completion->moved_bytes;
+    struct kaio_transfer rest = {.kind = kind, .range = completion->range, .flags = flags};
+    rest.range.file_offset_bytes += moved_bytes;
+    rest.range.buffer_offset_bytes += moved_bytes;
+    rest.range.size_bytes -= moved_bytes;
+    return kaio_request_start_transfer(queue, file, &rest, completion->user, &completion->buffer,
+                                       out_ticket);
+}

@@ -164,6 +164,16 @@ void kaio_request_collect_strays(struct kaio_queue_place *queue);
 // kaio_request_full is the answer when there is no free slot.
 kaio_status kaio_request_full(const struct kaio_queue_place *queue);
 
+// The bodies of kaio_read_set_priority, kaio_read_retarget, kaio_read_into_write and
+// kaio_read_rest_start, and of their kin. `*bits` becomes the new handle.
+kaio_status kaio_request_set_priority(uintptr_t bits, uint32_t kind, kaio_priority priority);
+kaio_status kaio_request_retarget(uintptr_t bits, const kaio_file *file,
+                                  const struct kaio_transfer *transfer);
+kaio_status kaio_request_retype(uintptr_t *bits, uint32_t kind, uint32_t new_kind);
+kaio_status kaio_request_start_rest(kaio_queue *queue, const kaio_file *file, uint32_t kind,
+                                    kaio_rw_flags flags, kaio_completion *completion,
+                                    kaio_ticket *out_ticket);
+
 // The bodies of kaio_read_push_ and its kin; `kind` is what the handle's type promises.
 kaio_ticket kaio_request_push(uintptr_t bits, uint32_t kind, uint64_t user);
 kaio_status kaio_request_abandon(uintptr_t bits, uint32_t kind, kaio_buffer **out_buffer);

@@ -89,6 +89,8 @@ static const char *subject_name(kaio_subject subject) {
             return "descriptor";
         case KAIO_SUBJECT_KIND:
             return "kind";
+        case KAIO_SUBJECT_PRIORITY:
+            return "priority";
     }
     return "invalid subject";
 }
@@ -152,6 +154,7 @@ static void append_busy(struct line *line, kaio_status status) {
         case KAIO_SUBJECT_MEMORY:
         case KAIO_SUBJECT_FLAGS:
         case KAIO_SUBJECT_PATH:
+        case KAIO_SUBJECT_PRIORITY:
         case KAIO_SUBJECT_KIND:
             return;
     }

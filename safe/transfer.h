@@ -89,6 +89,42 @@ static inline kaio_rw_flags kaio_rw_both(kaio_rw_flags first, kaio_rw_flags seco
     return kaio_rw_flags_from_bits(first.bits | second.bits);
 }
 
+// A kaio_priority is what the block layer orders transfers by; a zeroed one is the submitting
+// thread's own. Kernel: IOCB_FLAG_IOPRIO, 4.18; ioprio_set(2).
+typedef struct kaio_priority {
+    uint8_t priority_class;  // as the functions below make it
+    uint8_t level;           // 0, served first, to KAIO_PRIORITY_LEVEL_MAX
+} kaio_priority;
+
+#define KAIO_PRIORITY_LEVEL_MAX 7u
+
+static inline kaio_priority kaio_priority_from_class(uint8_t priority_class, uint8_t level) {
+    kaio_priority priority;
+    priority.priority_class = priority_class;
+    priority.level = level;
+    return priority;
+}
+
+// The submitting thread's own.
+static inline kaio_priority kaio_priority_inherited(void) {
+    return kaio_priority_from_class(0, 0);
+}
+
+// Before all others. Needs CAP_SYS_ADMIN or CAP_SYS_NICE, else the request ends REFUSED with EPERM.
+static inline kaio_priority kaio_priority_real_time(uint8_t level) {
+    return kaio_priority_from_class(1, level);
+}
+
+// By level.
+static inline kaio_priority kaio_priority_best_effort(uint8_t level) {
+    return kaio_priority_from_class(2, level);
+}
+
+// When nobody else wants the disk.
+static inline kaio_priority kaio_priority_idle(void) {
+    return kaio_priority_from_class(3, 0);
+}
+
 KAIO_END_DECLS
 
 #endif  // KAIO_SAFE_TRANSFER_H_

@@ -47,3 +47,34 @@ kaio_status kaio_write_start(kaio_queue *queue, kaio_file *file, kaio_range rang
     struct kaio_transfer transfer = {.kind = KAIO_KIND_WRITE, .range = range, .flags = flags};
     return kaio_request_start_transfer(queue, file, &transfer, user, move_buffer, out_ticket);
 }
+
+kaio_status kaio_write_set_priority(kaio_write *write, kaio_priority priority) {
+    return kaio_request_set_priority((uintptr_t)write, KAIO_KIND_WRITE, priority);
+}
+
+kaio_status kaio_write_retarget(kaio_write *write, kaio_file *file, kaio_range range,
+                                kaio_rw_flags flags) {
+    struct kaio_transfer transfer = {.kind = KAIO_KIND_WRITE, .range = range, .flags = flags};
+    return kaio_request_retarget((uintptr_t)write, file, &transfer);
+}
+
+kaio_status kaio_write_into_read(kaio_write **move_write, kaio_read **out_read) {
+    if (move_write == NULL) {
+        return kaio_status_make(KAIO_NULL_ARGUMENT, KAIO_SUBJECT_REQUEST);
+    }
+    if (out_read == NULL) {
+        return kaio_status_make(KAIO_NULL_ARGUMENT, KAIO_SUBJECT_OUTPUT);
+    }
+    uintptr_t bits = (uintptr_t)*move_write;
+    kaio_status status = kaio_request_retype(&bits, KAIO_KIND_WRITE, KAIO_KIND_READ);
+    if (kaio_status_is_ok(status)) {
+        *move_write = NULL;
+        *out_read = (kaio_read *)bits;
+    }
+    return status;
+}
+
+kaio_status kaio_write_rest_start(kaio_queue *queue, kaio_file *file, kaio_rw_flags flags,
+                                  kaio_completion *completion, kaio_ticket *out_ticket) {
+    return kaio_request_start_rest(queue, file, KAIO_KIND_WRITE, flags, completion, out_ticket);
+}

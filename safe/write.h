@@ -12,6 +12,7 @@
 
 #include "kaio/safe/base.h"
 #include "kaio/safe/handle.h"
+#include "kaio/safe/queue.h"
 #include "kaio/safe/status.h"
 #include "kaio/safe/transfer.h"
 
@@ -64,6 +65,38 @@ void kaio_write_drop(kaio_write **move_write);
 KAIO_MUST_USE kaio_status kaio_write_start(kaio_queue *queue, kaio_file *file, kaio_range range,
                                            kaio_rw_flags flags, uint64_t user,
                                            kaio_buffer **move_buffer, kaio_ticket *out_ticket);
+
+// kaio_write_set_priority gives an idle `write` a `priority`, instead of the one it has.
+//
+// Errors: RANGE(priority, or kind for the class), before anything else. STALE, WRONG_THREAD,
+//         REENTERED, FORKED: nothing has changed.
+KAIO_MUST_USE kaio_status kaio_write_set_priority(kaio_write *write, kaio_priority priority);
+
+// kaio_write_retarget describes an idle `write` anew: it keeps its place and its buffer, all else
+// is as from kaio_write_new.
+//
+// Errors: those of kaio_write_new but for FULL and those of the buffer: nothing has changed.
+KAIO_MUST_USE kaio_status kaio_write_retarget(kaio_write *write, kaio_file *file, kaio_range range,
+                                              kaio_rw_flags flags);
+
+// kaio_write_into_read makes an idle `*move_write` a read of the same buffer, range and file,
+// without flags and priority.
+//
+// Ownership: on OK `*move_write` becomes NULL, its handle is stale, and `*out_read` is yours.
+// Errors:    ACCESS(file), ALIGN(size or file offset): the file is not for reading, or not like
+//            this. STALE, WRONG_THREAD, REENTERED, FORKED. Nothing has changed.
+KAIO_MUST_USE kaio_status kaio_write_into_read(kaio_write **move_write, kaio_read **out_read);
+
+// kaio_write_rest_start goes on behind a write that ended SHORT: it starts a write of what is left,
+// with the buffer of `completion` and its `user`.
+//
+// Ownership: on OK `completion->buffer` is the request's and becomes NULL.
+// Errors:    EMPTY(size): `completion` is no write that ended SHORT. ALIGN with the numbers, where
+//            the rest is no longer as direct I/O needs it. Else those of kaio_write_start. Nothing
+//            has changed.
+KAIO_MUST_USE kaio_status kaio_write_rest_start(kaio_queue *queue, kaio_file *file,
+                                                kaio_rw_flags flags, kaio_completion *completion,
+                                                kaio_ticket *out_ticket);
 
 KAIO_END_DECLS
 

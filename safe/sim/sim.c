@@ -266,6 +266,11 @@ static long accept(struct context *context, long nr, struct kaio_raw_iocb **iocb
             return i > 0 ? i : error;
         }
         iocbs[i]->aio_key = 0;
+        ++calls.request_count;
+        if ((iocbs[i]->aio_flags & KAIO_RAW_FLAG_IOPRIO) != 0) {
+            ++calls.ioprio_count;
+            calls.last_ioprio = (uint16_t)iocbs[i]->aio_reqprio;
+        }
         context->objects[context->pending_count] = (uintptr_t)iocbs[i];
         context->pending[context->pending_count++] = *iocbs[i];
         if (!script.hold && !script.late) {

@@ -49,6 +49,9 @@ typedef struct kaio_sim_calls {
     uint64_t submit_count;
     uint64_t cancel_count;
     uint64_t getevents_count;
+    uint64_t request_count;  // that io_submit took ...
+    uint64_t ioprio_count;   // ... and of those, the ones with a priority ...
+    uint16_t last_ioprio;    // ... the last one's, as the kernel packs it
 } kaio_sim_calls;
 
 // kaio_sim_play starts to follow `script` and sets the counts of calls to 0. Requests in flight

@@ -362,9 +362,41 @@ inline std::vector<Use> UsesOfRequests() {
     return {
         {"ReadOfPush", Kind::kRead, true, Push<kaio_read, kaio_read_push_, Kind::kRead>},
         {"ReadOfAbandon", Kind::kRead, false, Abandon<kaio_read, kaio_read_abandon>},
+        {"ReadOfSetPriority", Kind::kRead, false,
+         [](const Companions &, uintptr_t bits) {
+             return kaio_read_set_priority(Handle<kaio_read>(bits), kaio_priority_idle());
+         }},
+        {"ReadOfRetarget", Kind::kRead, false,
+         [](const Companions &with, uintptr_t bits) {
+             return kaio_read_retarget(Handle<kaio_read>(bits), with.file, Range(0, 1),
+                                       kaio_rw_none());
+         }},
+        {"ReadOfIntoWrite", Kind::kRead, false,
+         [](const Companions &, uintptr_t bits) {
+             Output<kaio_write *> write;
+             return write.Judge(Moving<kaio_read>(bits, [&](kaio_read **move_read) {
+                 return kaio_read_into_write(move_read, write.at());
+             }));
+         }},
         {"ReadOfDrop", Kind::kRead, true, Drop<kaio_read, kaio_read_drop, Kind::kRead>},
         {"WriteOfPush", Kind::kWrite, true, Push<kaio_write, kaio_write_push_, Kind::kWrite>},
         {"WriteOfAbandon", Kind::kWrite, false, Abandon<kaio_write, kaio_write_abandon>},
+        {"WriteOfSetPriority", Kind::kWrite, false,
+         [](const Companions &, uintptr_t bits) {
+             return kaio_write_set_priority(Handle<kaio_write>(bits), kaio_priority_idle());
+         }},
+        {"WriteOfRetarget", Kind::kWrite, false,
+         [](const Companions &with, uintptr_t bits) {
+             return kaio_write_retarget(Handle<kaio_write>(bits), with.file, Range(0, 1),
+                                        kaio_rw_none());
+         }},
+        {"WriteOfIntoRead", Kind::kWrite, false,
+         [](const Companions &, uintptr_t bits) {
+             Output<kaio_read *> read;
+             return read.Judge(Moving<kaio_write>(bits, [&](kaio_write **move_write) {
+                 return kaio_write_into_read(move_write, read.at());
+             }));
+         }},
         {"WriteOfDrop", Kind::kWrite, true, Drop<kaio_write, kaio_write_drop, Kind::kWrite>},
         {"SyncOfPush", Kind::kSync, true, Push<kaio_sync, kaio_sync_push_, Kind::kSync>},
         {"SyncOfAbandon", Kind::kSync, false,

@@ -315,6 +315,29 @@ TEST_F(SimTest, HalfATransferIsShort) {
     kaio_completion_drop(&completion);
 }
 
+TEST_F(SimTest, TheRestsOfAWriteThatIsCutAgainAndAgainAddUp) {
+    kaio_sim_script script = {};
+    script.shorten_count = 4;
+    Play(script);
+    const std::string bytes = Pattern(512, 7);
+    kaio_buffer *buffer = NewBuffer(bytes);
+    kaio_ticket ticket = {};
+    StartWrite(file_, 1024, &buffer, 5);
+    kaio_completion completion = WaitAndTake();
+    int rest_count = 0;
+    while (completion.transfer == KAIO_TRANSFER_SHORT) {
+        ASSERT_OK(K(kaio_write_rest_start(queue_, file_, kaio_rw_none(), &completion, &ticket)));
+        completion = WaitAndTake();
+        ++rest_count;
+    }
+
+    EXPECT_EQ(rest_count, 4);
+    EXPECT_EQ(completion.transfer, KAIO_TRANSFER_FULL);
+    EXPECT_EQ(completion.user, 5u);
+    EXPECT_EQ(temp_.Content(), content_.substr(0, 1024) + bytes + content_.substr(1536));
+    kaio_completion_drop(&completion);
+}
+
 TEST_F(SimTest, AFailedTransferTellsTheKernelsErrno) {
     StartReads(1);
     kaio_sim_script script = {};
@@ -425,6 +448,41 @@ TEST_F(SimTest, AHandlerOfLostRequestsMayOpenAQueueInTheSameVariable) {
     StartReads(1);
     EXPECT_EQ(Wait(1), 1u);
     TakeAll(1);
+}
+
+TEST_F(SimTest, APriorityGoesToTheKernelWithItsRequestAlone) {
+    kaio_buffer *buffer = NewBuffer(512);
+    kaio_read *read = NewRead(file_, &buffer);
+    EXPECT_OK(K(kaio_read_set_priority(read, kaio_priority_best_effort(3))));
+    Play({});
+
+    kaio_read_push(&read, 0);
+    StartReads(1);
+    Flush();
+
+    EXPECT_EQ(kaio_sim_call_counts().request_count, 2u);
+    EXPECT_EQ(kaio_sim_call_counts().ioprio_count, 1u);
+    EXPECT_EQ(kaio_sim_call_counts().last_ioprio, 2u << 13 | 3u);
+}
+
+TEST_F(SimTest, APriorityThatWasTakenBackOrLostItsTargetGoesNowhere) {
+    for (const bool is_retargeted : {false, true}) {
+        kaio_buffer *buffer = NewBuffer(512);
+        kaio_read *read = NewRead(file_, &buffer);
+        EXPECT_OK(K(kaio_read_set_priority(read, kaio_priority_idle())));
+        if (is_retargeted) {
+            EXPECT_OK(K(kaio_read_retarget(read, file_, Range(0, 8), kaio_rw_none())));
+        } else {
+            EXPECT_OK(K(kaio_read_set_priority(read, kaio_priority_inherited())));
+        }
+        Play({});
+
+        kaio_read_push(&read, 0);
+        Flush();
+
+        EXPECT_EQ(kaio_sim_call_counts().request_count, 1u);
+        EXPECT_EQ(kaio_sim_call_counts().ioprio_count, 0u);
+    }
 }
 
 TEST_F(SimTest, ATransferInFlightCannotBeCancelledAndGoesOn) {

@@ -13,6 +13,7 @@ extern kaio_poll_events events;
 extern kaio_cancel_answer answer;
 extern kaio_range range;
 extern kaio_rw_flags flags;
+extern kaio_priority priority;
 extern kaio_deadline deadline;
 extern kaio_queue_options options;
 extern kaio_flush_report flushed;
