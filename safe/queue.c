@@ -8,7 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "attach.h"
 #include "buffer_pin.h"
@@ -82,6 +84,12 @@ static void find_ring(struct kaio_queue_place *queue, bool never_ring) {
 }
 
 static void free_memory(struct kaio_queue_place *queue) {
+    if (queue->event_fd >= 0) {
+        int saved_errno = errno;
+        (void)close(queue->event_fd);
+        errno = saved_errno;
+        queue->event_fd = -1;
+    }
     free(queue->staged);
     free(queue->attachments);
     queue->staged = NULL;
@@ -91,6 +99,7 @@ static void free_memory(struct kaio_queue_place *queue) {
 // allocate gets the memory of a queue of `depth` requests: nothing is left when it fails.
 static bool allocate(struct kaio_queue_place *queue, uint32_t depth) {
     queue->depth = depth;
+    queue->event_fd = -1;
     queue->attachment_capacity = depth + depth / 8 + 4;  // more than can be pinned
     queue->staged = calloc(depth, sizeof *queue->staged);
     queue->attachments = calloc(queue->attachment_capacity, sizeof *queue->attachments);
@@ -119,6 +128,15 @@ static void release(struct kaio_queue_place *queue) {
 
 static void end_with_thread(uint32_t thread);
 
+// make_eventfd returns 0 or an errno.
+static int make_eventfd(struct kaio_queue_place *queue) {
+    int saved_errno = errno;
+    queue->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    int error = queue->event_fd < 0 ? errno : 0;
+    errno = saved_errno;
+    return error;
+}
+
 static kaio_status open_place(struct kaio_queue_place *queue, const kaio_queue_options *options,
                               uint32_t thread) {
     int saved_errno = errno;
@@ -129,11 +147,13 @@ static kaio_status open_place(struct kaio_queue_place *queue, const kaio_queue_o
     }
     make_lists(queue);
     queue->ctx = 0;
-    long error = kaio_kernel_setup(options->depth, &queue->ctx);
-    if (error < 0) {
+    int event_error = options->eventfd ? make_eventfd(queue) : 0;
+    long error = event_error != 0 ? 0 : kaio_kernel_setup(options->depth, &queue->ctx);
+    if (event_error != 0 || error < 0) {
         kaio_slots_give_back(queue->slots, queue->first_slot, queue->depth);
         free_memory(queue);
-        return setup_failed((int)-error);
+        return event_error != 0 ? kaio_status_os(KAIO_SUBJECT_QUEUE, event_error)
+                                : setup_failed((int)-error);
     }
     find_ring(queue, options->never_ring);
     kaio_thread_at_exit(end_with_thread);
@@ -209,6 +229,7 @@ static void refuse_first(struct kaio_queue_place *queue, int os_error) {
     slot->refusal = (uint16_t)refusal_of(slot, os_error);
     slot->kernel_result = -(int64_t)os_error;
     kaio_request_finish(queue, slot);
+    kaio_queue_raise(queue);
 }
 
 // The kernel takes nothing now and may later; nothing is wrong with the request.
@@ -216,10 +237,20 @@ static bool is_shortage(long error) {
     return error == 0 || error == -EAGAIN || error == -ENOMEM || error == -EINTR;
 }
 
+// ask_for_events has the kernel raise the eventfd for everything that is about to be sent.
+static void ask_for_events(struct kaio_queue_place *queue) {
+    for (uint32_t i = queue->staged_first; i < queue->staged_end; ++i) {
+        kaio_raw_set_eventfd(queue->staged[i], queue->event_fd);
+    }
+}
+
 // flush sends staged[staged_first..staged_end) until it is empty or the kernel is short of memory.
 // Each call sends something or ends the first entry, since only the first one's errno is ever told.
 static kaio_flush_report flush(struct kaio_queue_place *queue) {
     kaio_flush_report report = {.accepted_count = 0};
+    if (KAIO_UNLIKELY(queue->event_fd >= 0)) {
+        ask_for_events(queue);
+    }
     while (queue->staged_first < queue->staged_end) {
         uint32_t count = queue->staged_end - queue->staged_first;
         long answer =
@@ -514,6 +545,48 @@ static struct kaio_slot *pop_finished(struct kaio_queue_place *queue) {
     return slot;
 }
 
+// ---- the eventfd ----
+
+void kaio_queue_raise(struct kaio_queue_place *queue) {
+    if (queue->event_fd < 0) {
+        return;
+    }
+    int saved_errno = errno;
+    uint64_t one = 1;
+    if (write(queue->event_fd, &one, sizeof one) < 0) {
+        assert(errno == EAGAIN);  // full, and so readable
+    }
+    errno = saved_errno;
+}
+
+// lower reads the eventfd, which is not readable then until it is raised again.
+static void lower(struct kaio_queue_place *queue) {
+    int saved_errno = errno;
+    uint64_t count;
+    if (read(queue->event_fd, &count, sizeof count) < 0) {
+        assert(errno == EAGAIN);  // it was not raised
+    }
+    errno = saved_errno;
+}
+
+kaio_status kaio_queue_as_fd(const kaio_queue *queue, int *out_fd) {
+    if (out_fd == NULL) {
+        return kaio_status_make(KAIO_NULL_ARGUMENT, KAIO_SUBJECT_OUTPUT);
+    }
+    kaio_status why;
+    struct kaio_queue_place *place = kaio_queue_enter(queue, &why);
+    if (place == NULL) {
+        return why;
+    }
+    int fd = place->event_fd;
+    kaio_queue_leave();
+    if (fd < 0) {
+        return kaio_status_make(KAIO_UNSUPPORTED, KAIO_SUBJECT_OPTIONS);
+    }
+    *out_fd = fd;
+    return kaio_status_ok();
+}
+
 // take_one hands over the oldest finished request, if there is one.
 static bool take_one(struct kaio_queue_place *queue, kaio_completion *out_completion) {
     kaio_request_collect_strays(queue);
@@ -527,6 +600,17 @@ static bool take_one(struct kaio_queue_place *queue, kaio_completion *out_comple
     return true;
 }
 
+// lower_and_take lowers the eventfd, since nothing was left. What came in between may have been
+// lowered with the rest: it is handed over, and the eventfd is raised until the next EMPTY.
+static bool lower_and_take(struct kaio_queue_place *queue, kaio_completion *out_completion) {
+    lower(queue);
+    bool is_taken = take_one(queue, out_completion);
+    if (is_taken) {
+        kaio_queue_raise(queue);
+    }
+    return is_taken;
+}
+
 kaio_status kaio_queue_take(kaio_queue *queue, kaio_completion *out_completion) {
     if (KAIO_UNLIKELY(out_completion == NULL)) {
         return kaio_status_make(KAIO_NULL_ARGUMENT, KAIO_SUBJECT_OUTPUT);
@@ -537,6 +621,9 @@ kaio_status kaio_queue_take(kaio_queue *queue, kaio_completion *out_completion) 
         return why;
     }
     bool is_taken = take_one(place, out_completion);
+    if (KAIO_UNLIKELY(!is_taken && place->event_fd >= 0)) {
+        is_taken = lower_and_take(place, out_completion);
+    }
     kaio_queue_leave();
     return is_taken ? kaio_status_ok() : kaio_status_make(KAIO_EMPTY, KAIO_SUBJECT_QUEUE);
 }

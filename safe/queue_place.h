@@ -64,6 +64,8 @@ struct kaio_queue_place {
     uint32_t seen_deferred_count;
 
     uint64_t duplicate_count;
+
+    int event_fd;  // -1: none
 };
 
 static inline struct kaio_queue_place *kaio_queue_at(uint32_t index) {
@@ -100,6 +102,10 @@ static inline struct kaio_queue_place *kaio_queue_enter(const kaio_queue *handle
     *out_why = kaio_queue_refusal(bits);
     return NULL;
 }
+
+// kaio_queue_raise makes the eventfd readable, where there is one, for an outcome that the kernel
+// has no event for.
+void kaio_queue_raise(struct kaio_queue_place *queue);
 
 // kaio_queue_thread is the number of the calling thread, inside a call on `queue`.
 static inline uint32_t kaio_queue_thread(const struct kaio_queue_place *queue) {

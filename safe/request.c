@@ -253,6 +253,7 @@ static void release_sync(struct kaio_queue_place *queue, struct kaio_slot *sync)
     sync->kernel_result = 0;
     --queue->staged_count;
     kaio_request_append_finished(queue, sync);
+    kaio_queue_raise(queue);
 }
 
 void kaio_request_stage_sync(struct kaio_queue_place *queue, struct kaio_slot *slot) {
@@ -323,6 +324,7 @@ void kaio_request_cancel_staged(struct kaio_queue_place *queue, struct kaio_slot
     slot->flags |= KAIO_SLOT_WAS_CANCELLED;
     slot->kernel_result = 0;
     kaio_request_finish(queue, slot);
+    kaio_queue_raise(queue);
 }
 
 // find gives the slot and the queue that `bits` name, whatever they are by now, or NULL.
@@ -416,6 +418,7 @@ void kaio_request_collect_strays(struct kaio_queue_place *queue) {
         slot->refusal = (uint16_t)(stray & ~KAIO_LIFE_MASK);
         slot->kernel_result = 0;
         kaio_request_append_finished(queue, slot);
+        kaio_queue_raise(queue);
     }
 }
 

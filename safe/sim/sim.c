@@ -79,7 +79,8 @@ static struct kaio_raw_event *events_of(const struct context *context) {
     return (struct kaio_raw_event *)(void *)(context->ring + 1);
 }
 
-static void post(struct context *context, const struct kaio_raw_event *event) {
+// post puts an event into the ring, then raises `event_fd`, if there is one.
+static void post(struct context *context, const struct kaio_raw_event *event, int event_fd) {
     struct kaio_raw_ring *ring = context->ring;
     uint32_t tail = ring->tail;
     if (available(context) == ring->nr - 1) {
@@ -88,6 +89,11 @@ static void post(struct context *context, const struct kaio_raw_event *event) {
     }
     events_of(context)[tail] = *event;
     __atomic_store_n(&ring->tail, tail + 1 == ring->nr ? 0 : tail + 1, __ATOMIC_RELEASE);
+    uint64_t one = 1;
+    if (event_fd >= 0 && write(event_fd, &one, sizeof one) < 0) {
+        perror("kaio_sim: eventfd");
+        abort();
+    }
 }
 
 static void fill_ring(struct context *context) {
@@ -218,16 +224,18 @@ static int64_t perform(const struct kaio_raw_iocb *iocb) {
 
 // end_pending takes the request `index` out of what is in flight and posts its event.
 static void end_pending(struct context *context, uint32_t index, int64_t result) {
+    const struct kaio_raw_iocb *iocb = &context->pending[index];
+    int event_fd = (iocb->aio_flags & KAIO_RAW_FLAG_RESFD) != 0 ? (int)iocb->aio_resfd : -1;
     struct kaio_raw_event event = {
-        .data = context->pending[index].aio_data, .obj = context->objects[index], .res = result};
+        .data = iocb->aio_data, .obj = context->objects[index], .res = result};
     uint32_t rest = --context->pending_count - index;
     memmove(&context->pending[index], &context->pending[index + 1],
             rest * sizeof *context->pending);
     memmove(&context->objects[index], &context->objects[index + 1],
             rest * sizeof *context->objects);
-    post(context, &event);
+    post(context, &event, event_fd);
     if (spend(&script.duplicate_count)) {
-        post(context, &event);
+        post(context, &event, event_fd);
     }
 }
 

@@ -197,6 +197,11 @@ inline std::vector<Use> UsesOfQueues() {
              Output<kaio_queue_counts> counts;
              return counts.Judge(kaio_queue_count(Handle<kaio_queue>(bits), counts.at()));
          }},
+        {"QueueOfAsFd", Kind::kQueue, false,
+         [](C, uintptr_t bits) {
+             Output<int> fd;
+             return fd.Judge(kaio_queue_as_fd(Handle<kaio_queue>(bits), fd.at()));
+         }},
         {"QueueOfDetach", Kind::kQueue, false,
          [](C, uintptr_t bits) { return kaio_queue_detach(Handle<kaio_queue>(bits)); }},
         {"QueueOfAttach", Kind::kQueue, false,

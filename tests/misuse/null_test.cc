@@ -139,6 +139,7 @@ TEST_F(NullTest, ANullOutputIsANullArgument) {
     ExpectNull(output, K(kaio_queue_flush(queue_, nullptr)));
     ExpectNull(output, K(kaio_queue_wait(queue_, 0, kaio_deadline_now(), nullptr)));
     ExpectNull(output, K(kaio_queue_take(queue_, nullptr)));
+    ExpectNull(output, K(kaio_queue_as_fd(queue_, nullptr)));
     ExpectNull(output, K(kaio_queue_count(queue_, nullptr)));
     ExpectNull(output, K(kaio_queue_drain(queue_, kaio_deadline_now(), nullptr)));
     ExpectNull(output, K(kaio_queue_destroy(&queue, nullptr, nullptr, nullptr)));
