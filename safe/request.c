@@ -244,7 +244,8 @@ static void hold(struct kaio_queue_place *queue, struct kaio_slot *slot) {
     *link = (uint32_t)(slot - queue->slots);
 }
 
-// release_sync lets a sync that waits for nothing go: to the kernel, or back to the caller.
+// release_sync lets a sync that waits for nothing go: to the kernel, or back to the caller. Then a
+// write before it is finished and not taken, so that an eventfd is raised already.
 static void release_sync(struct kaio_queue_place *queue, struct kaio_slot *sync) {
     if ((sync->flags & KAIO_SLOT_WAS_PRECEDED) == 0) {
         kaio_request_append_staged(queue, sync);
@@ -253,7 +254,6 @@ static void release_sync(struct kaio_queue_place *queue, struct kaio_slot *sync)
     sync->kernel_result = 0;
     --queue->staged_count;
     kaio_request_append_finished(queue, sync);
-    kaio_queue_raise(queue);
 }
 
 void kaio_request_stage_sync(struct kaio_queue_place *queue, struct kaio_slot *slot) {

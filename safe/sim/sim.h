@@ -24,6 +24,7 @@ typedef struct kaio_sim_script {
     uint32_t submit_error_after;  // after so many calls of io_submit ...
     uint32_t submit_error_count;  // ... so many fail ...
     int32_t submit_error;         // ... with this errno
+    uint32_t missed_count;  // so many calls of io_getevents miss what completes right behind them
     uint32_t getevents_error_count;
     int32_t getevents_error;
     uint32_t cancel_error_count;

@@ -3,6 +3,7 @@
 #include "kaio/safe/sim/sim.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -638,6 +639,53 @@ TEST_F(SimTest, WithARingNothingIsAskedOfTheKernelToReap) {
     TakeAll(kDepth);
     EXPECT_EQ(kaio_sim_call_counts().submit_count, 1u);
     EXPECT_EQ(kaio_sim_call_counts().getevents_count, 0u);
+}
+
+// Outcomes that come between the look for them and the lowering of the eventfd: its count tells of
+// them no more.
+TEST(EventfdOnSimTest, WhatComesWhileTheEventfdIsLoweredIsTakenAndTold) {
+    kaio_sim_script script = {};
+    script.hold = true;
+    kaio_sim_play(&script);
+    kaio_queue_options options = {};
+    options.depth = 4;
+    options.never_ring = true;
+    options.eventfd = true;
+    kaio_queue *queue = nullptr;
+    TempFile temp(Pattern(512));
+    kaio_file *file = OpenFile(temp.path());
+    int event_fd = -1;
+    ASSERT_OK(kaio_queue_open(&options, &queue));
+    ASSERT_OK(kaio_queue_as_fd(queue, &event_fd));
+    for (uint64_t user = 1; user <= 2; ++user) {
+        kaio_buffer *buffer = NewBuffer(512);
+        kaio_ticket ticket = {};
+        ASSERT_OK(
+            kaio_read_start(queue, file, Range(0, 512), kaio_rw_none(), user, &buffer, &ticket));
+    }
+    kaio_flush_report report = {};
+    ASSERT_OK(kaio_queue_flush(queue, &report));
+    script.missed_count = 1;
+    kaio_sim_play(&script);
+    const auto is_readable = [event_fd] {
+        pollfd polled = {event_fd, POLLIN, 0};
+        return poll(&polled, 1, 0) == 1;
+    };
+    kaio_completion completion = {};
+
+    for (uint64_t user = 1; user <= 2; ++user) {
+        EXPECT_OK(kaio_queue_take(queue, &completion));
+        EXPECT_EQ(completion.user, user);
+        EXPECT_TRUE(is_readable()) << "until EMPTY";
+        kaio_completion_drop(&completion);
+    }
+
+    EXPECT_CODE(KAIO_EMPTY, kaio_queue_take(queue, &completion));
+    EXPECT_FALSE(is_readable());
+    script = {};
+    kaio_sim_play(&script);
+    EXPECT_OK(kaio_queue_close(&queue));
+    EXPECT_OK(kaio_file_close(&file));
 }
 
 class SetupTest : public SafeTest {
