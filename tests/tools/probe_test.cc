@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <poll.h>
@@ -33,6 +32,7 @@
 #include "kaio/raw/aio_ring.h"
 #include "kaio/raw/aio_syscall.h"
 #include "tests/tools/command.h"
+#include "tests/tools/probe_filter.h"
 #include "tests/tools/probe_report.h"
 
 namespace kaio_test {
@@ -617,6 +617,53 @@ TEST_F(ProbeTest, AFolderThatMayOnlyBeReadStillHasItsCalls) {
     EXPECT_THAT(ending.err, HasSubstr("Permission denied\n"));
 }
 
+// ---- what takes the name of PATH meanwhile ----
+
+// The program makes a child to look at PATH, then one to open it, one for the calls, and one for
+// the requests.
+enum ChildIndex { kOpeningChild = 1, kRequestingChild = 3 };
+
+class ReplacedTest : public ProbeTest {
+  protected:
+    void SetUp() override {
+        WriteFile(folder_ / "file", Pattern(10000));
+        ASSERT_EQ(symlink("/dev/null", (folder_ / "link").c_str()), 0);
+        ASSERT_EQ(symlink("file", (folder_ / "other").c_str()), 0);
+    }
+
+    // The link leads to the file as soon as the child `when` is about to be made.
+    Ending RunAndReplace(int when) {
+        Command probe({"probe", "--json", folder_ / "link"});
+        const Listener listener(&probe, {SYS_clone}, [this, when](int index) {
+            if (index == when) {
+                EXPECT_EQ(rename((folder_ / "other").c_str(), (folder_ / "link").c_str()), 0);
+            }
+            return 0;
+        });
+        return probe.Run();
+    }
+};
+
+TEST_F(ReplacedTest, AFileThatTakesTheNameOfADeviceIsNotWrittenTo) {
+    const Ending ending = RunAndReplace(kOpeningChild);
+
+    EXPECT_TRUE(ReadFile(folder_ / "file") == Pattern(10000)) << "the bytes differ";
+    EXPECT_EQ(ending.exit_status, 1);
+    EXPECT_EQ(ending.err, "kaio: probe: " + (folder_ / "link") +
+                              ": open: another file has taken its name meanwhile\n");
+}
+
+TEST_F(ReplacedTest, NorIsOneThatTakesItLater) {
+    const Ending ending = RunAndReplace(kRequestingChild);
+
+    EXPECT_TRUE(ReadFile(folder_ / "file") == Pattern(10000)) << "the bytes differ";
+    EXPECT_EQ(ending.exit_status, 0) << ending.err;
+    const Report report(ending.out);
+    EXPECT_EQ(report.Opcode("pwrite"), "not tried");
+    EXPECT_EQ(Report::Text(report.Find("opcodes", "pwrite"), "reason"),
+              "another file has taken its name meanwhile");
+}
+
 // ---- what is probed by something of our own ----
 
 TEST_F(ProbeTest, APipeLosesNoByteAndIsAnsweredAsIfItHadBeenAsked) {
@@ -751,24 +798,6 @@ TEST_F(ProbeTest, ALimitOfTheFileSizeIsAnAnswerAndNoDeath) {
 }
 
 // ---- seccomp ----
-
-// Filter answers `numbers` with `action`, and lets all else be. Called in the child.
-int Filter(const std::vector<long> &numbers, uint32_t action, unsigned flags = 0) {
-    std::vector<sock_filter> program = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr))};
-    for (const long number : numbers) {
-        program.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, static_cast<uint32_t>(number), 0, 1));
-        program.push_back(BPF_STMT(BPF_RET | BPF_K, action));
-    }
-    program.push_back(BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW));
-    const sock_fprog whole = {static_cast<unsigned short>(program.size()), program.data()};
-    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-    return static_cast<int>(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &whole));
-}
-
-uint32_t Errno(int error) {
-    return SECCOMP_RET_ERRNO | static_cast<uint32_t>(error);
-}
 
 struct FilteredCall {
     const char *name;

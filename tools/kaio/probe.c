@@ -177,6 +177,9 @@ static bool open_target(struct report *report) {
     }
     const struct target *target = &report->target;
     const struct place *place = &target->places[PROBE_READ][PROBE_BUFFERED];
+    if (place->why == WHY_REPLACED) {
+        return message_error("%s: open: another file has taken its name meanwhile", target->path);
+    }
     if (place->why == WHY_NO_FILE && target->kind != TARGET_FOLDER) {
         return message_os_error(target->path, "open", place->os_error);
     }

@@ -65,6 +65,7 @@ enum why {
     WHY_STUCK = 5,          // a probe before it had no answer
     WHY_NO_DISK = 6,        // asked of files alone
     WHY_NOT_FILLED = 7,     // the file that was made could not be filled: os_error
+    WHY_REPLACED = 8,       // PATH is no longer what it was when it was looked at
 };
 
 enum probe_operation { PROBE_READ = 0, PROBE_WRITE = 1 };
@@ -91,6 +92,14 @@ struct alignment {
     uint32_t atomic_segment_count;
 };
 
+// What tells a file from another that takes its name, by fstat.
+struct identity {
+    uint64_t device;
+    uint64_t inode;
+    uint64_t special_device;
+    uint32_t type;
+};
+
 enum { TARGET_PATH_BYTES = 4096 };  // PATH_MAX, which not every source has
 
 struct target {
@@ -98,6 +107,7 @@ struct target {
     enum target_kind kind;
     const char *unsafe_text;  // what TARGET_UNSAFE is
     int stat_error;
+    struct identity identity;
     uint64_t file_system_magic;
     bool is_writable_device;         // of TARGET_MEMORY_DEVICE
     char folder[TARGET_PATH_BYTES];  // where files are made

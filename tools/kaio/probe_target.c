@@ -145,19 +145,54 @@ static int find_folder(struct target *target) {
     return 0;
 }
 
-void target_examine(struct target *target) {
+static struct identity identify(const struct stat *found) {
+    return (struct identity){.device = found->st_dev,
+                             .inode = found->st_ino,
+                             .special_device = found->st_rdev,
+                             .type = found->st_mode & S_IFMT};
+}
+
+static bool is_same(const struct target *target, int fd) {
     struct stat found;
-    struct statfs file_system;
-    if (stat(target->path, &found) != 0) {
-        target->stat_error = errno;
+    if (fstat(fd, &found) != 0) {
+        return false;
+    }
+    const struct identity *wanted = &target->identity;
+    const struct identity identity = identify(&found);
+    return identity.device == wanted->device && identity.inode == wanted->inode &&
+           identity.special_device == wanted->special_device && identity.type == wanted->type;
+}
+
+// look fills `out_found` and `out_file_system` from one and the same file, whatever becomes of its
+// name. A folder is asked by its name for what is mounted on it at the first question.
+static int look(const char *path, struct stat *out_found, struct statfs *out_file_system) {
+    int fd = open(path, O_PATH | O_CLOEXEC);
+    if (fd < 0) {
+        return errno;
+    }
+    int error = fstat(fd, out_found) == 0 ? 0 : errno;
+    bool is_folder = error == 0 && S_ISDIR(out_found->st_mode);
+    if ((is_folder ? statfs(path, out_file_system) : fstatfs(fd, out_file_system)) != 0) {
+        *out_file_system = (struct statfs){0};
+    }
+    (void)close(fd);
+    return error;
+}
+
+void target_examine(struct target *target) {
+    struct stat found = {0};
+    struct statfs file_system = {0};
+    target->stat_error = look(target->path, &found, &file_system);
+    if (target->stat_error != 0) {
         return;
     }
+    target->identity = identify(&found);
     find_kind(&found, target);
     if (target->kind != TARGET_FOLDER && target->kind != TARGET_FILE) {
         return;
     }
     target->stat_error = find_folder(target);
-    if (target->stat_error != 0 || statfs(target->path, &file_system) != 0) {
+    if (target->stat_error != 0) {
         return;
     }
     target->file_system_magic = (uint64_t)file_system.f_type & UINT32_MAX;
@@ -170,11 +205,17 @@ void target_examine(struct target *target) {
 
 // ---- files ----
 
+enum { DESCRIPTOR_NAME_BYTES = sizeof "/proc/self/fd/" + 3 * sizeof(int) };
+
 static void set_open(struct target_files *files, enum probe_operation operation,
                      enum probe_mode mode, int fd, int os_error) {
     files->fds[operation][mode] = fd;
     if (fd >= 0) {
         files->places[operation][mode] = (struct place){0};
+        return;
+    }
+    if (os_error == ESTALE) {
+        files->places[operation][mode] = (struct place){.why = WHY_REPLACED};
         return;
     }
     bool is_direct_to_blame = mode == PROBE_DIRECT && files->fds[operation][PROBE_BUFFERED] >= 0 &&
@@ -196,12 +237,43 @@ static int open_quietly(const char *path, int flags) {
     return fd < 0 && errno == EPERM ? open(path, flags) : fd;
 }
 
-static void open_path(const char *path, enum probe_operation operation,
+// name_descriptor writes the name that the file behind `fd` can be opened anew by, where /proc is.
+static void name_descriptor(int fd, char out_name[DESCRIPTOR_NAME_BYTES]) {
+    (void)snprintf(out_name, DESCRIPTOR_NAME_BYTES, "/proc/self/fd/%d", fd);
+}
+
+// open_same opens PATH again: ESTALE when it is another file than the one that was examined. What
+// has taken its name is not even opened, where /proc is.
+static int open_same(const struct target *target, int flags) {
+    char name[DESCRIPTOR_NAME_BYTES];
+    int path_fd = open(target->path, O_PATH | O_CLOEXEC);
+    if (path_fd < 0) {
+        return -1;
+    }
+    name_descriptor(path_fd, name);
+    int fd = -1;
+    int error = ESTALE;
+    if (is_same(target, path_fd)) {
+        fd = open_quietly(name, flags);
+        fd = fd < 0 && errno == ENOENT ? open_quietly(target->path, flags) : fd;
+        error = errno;
+    }
+    (void)close(path_fd);
+    if (fd >= 0 && !is_same(target, fd)) {
+        (void)close(fd);
+        fd = -1;
+        error = ESTALE;
+    }
+    errno = error;
+    return fd;
+}
+
+static void open_path(const struct target *target, enum probe_operation operation,
                       struct target_files *files) {
     int access_flags = operation == PROBE_READ ? O_RDONLY : O_WRONLY;
     for (int mode = 0; mode < PROBE_MODE_COUNT; ++mode) {
         int direct_flag = mode == PROBE_DIRECT ? O_DIRECT : 0;
-        int fd = open_quietly(path, access_flags | direct_flag | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+        int fd = open_same(target, access_flags | direct_flag | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
         set_open(files, operation, (enum probe_mode)mode, fd, errno);
     }
 }
@@ -269,9 +341,9 @@ static void open_made(const char *folder, bool is_for_reads, struct target_files
 // reopen opens the pipe `fd` by name, which makes of it what a named one is. Without /proc it stays
 // what it was.
 static int reopen(int fd, int flags) {
-    char path[sizeof "/proc/self/fd/" + 3 * sizeof fd];
-    (void)snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-    int reopened = open(path, flags | O_NONBLOCK | O_CLOEXEC);
+    char name[DESCRIPTOR_NAME_BYTES];
+    name_descriptor(fd, name);
+    int reopened = open(name, flags | O_NONBLOCK | O_CLOEXEC);
     bool is_without_names = reopened < 0 && (errno == ENOENT || errno == EACCES);
     return is_without_names && (flags & O_DIRECT) == 0 ? fd : reopened;
 }
@@ -321,11 +393,11 @@ void target_open(const struct target *target, struct target_files *out_files) {
             open_made(target->folder, true, &files);
             break;
         case TARGET_FILE:
-            open_path(target->path, PROBE_READ, &files);
+            open_path(target, PROBE_READ, &files);
             open_made(target->folder, false, &files);
             break;
         case TARGET_BLOCK_DEVICE:
-            open_path(target->path, PROBE_READ, &files);
+            open_path(target, PROBE_READ, &files);
             set_never_written(&files);
             break;
         case TARGET_PIPE:
@@ -335,9 +407,9 @@ void target_open(const struct target *target, struct target_files *out_files) {
             open_sockets(&files);
             break;
         case TARGET_MEMORY_DEVICE:
-            open_path(target->path, PROBE_READ, &files);
+            open_path(target, PROBE_READ, &files);
             if (target->is_writable_device) {
-                open_path(target->path, PROBE_WRITE, &files);
+                open_path(target, PROBE_WRITE, &files);
             } else {
                 set_never_written(&files);
             }

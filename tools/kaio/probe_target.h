@@ -1,8 +1,9 @@
 // tools/kaio/probe_target.h: PATH, and the files that are probed for it.
 //
 // Nothing that is there is written to, and nothing is opened that opening could change: files that
-// are made have no name, and a pipe or socket is replaced by one of our own. All of it may sleep,
-// and belongs into a child; the files are closed by the child's end.
+// are made have no name, and a pipe or socket is replaced by one of our own. What takes the name of
+// PATH meanwhile is not touched either. All of it may sleep, and belongs into a child; the files
+// are closed by the child's end.
 
 #ifndef KAIO_TOOLS_KAIO_PROBE_TARGET_H_
 #define KAIO_TOOLS_KAIO_PROBE_TARGET_H_

@@ -129,6 +129,8 @@ const char *words_place(const struct place *place, char out_text[WORDS_REASON_BY
         case WHY_NOT_FILLED:
             say_both(out_text, "there is nothing to write over", place->os_error);
             return out_text;
+        case WHY_REPLACED:
+            return "another file has taken its name meanwhile";
         case WHY_NONE:
             break;
     }
