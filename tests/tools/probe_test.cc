@@ -23,6 +23,8 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <future>
+#include <memory>
 #include <sstream>
 #include <string>
 #include <thread>
@@ -963,25 +965,79 @@ TEST_F(ProbeTest, WithoutStatxAlignmentsAreNotReported) {
 }
 
 // Where no file without a name can be made, one gets a name and loses it at once.
-TEST_F(ProbeTest, WithoutNamelessFilesNothingIsLeftEither) {
-    Command probe = Probe({"--json"});
-    probe.Before([] {
-        sock_filter program[] = {
-            BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
-            BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_openat, 0, 3),
-            BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, args[2])),
-            BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, O_TMPFILE & ~O_DIRECTORY, 0, 1),
-            BPF_STMT(BPF_RET | BPF_K, Errno(EOPNOTSUPP)),
-            BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
-        const sock_fprog whole = {sizeof program / sizeof program[0], program};
-        prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-        EXPECT_EQ(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &whole), 0);
-    });
+void RefuseNamelessFiles() {
+    sock_filter program[] = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+                             BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_openat, 0, 3),
+                             BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, args[2])),
+                             BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, O_TMPFILE & ~O_DIRECTORY, 0, 1),
+                             BPF_STMT(BPF_RET | BPF_K, Errno(EOPNOTSUPP)),
+                             BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
+    const sock_fprog whole = {sizeof program / sizeof program[0], program};
+    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    EXPECT_EQ(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &whole), 0);
+}
 
-    const Report report = ReportOf(probe);
+const std::vector<long> kUnlinkNumbers = {
+#ifdef SYS_unlink
+    SYS_unlink,
+#endif
+    SYS_unlinkat};
+
+TEST_F(ProbeTest, WithoutNamelessFilesNothingIsLeftEither) {
+    const Report report = ReportOf(Probe({"--json"}).Before(RefuseNamelessFiles));
 
     EXPECT_EQ(report.Flag("none", "write", "buffered"), "ok");
     EXPECT_THAT(folder_.Names(), IsEmpty());
+}
+
+// The program's child has made a file, and is about to take its name away.
+class NamedFileTest : public ProbeTest {
+  protected:
+    // Begin starts the probe, and returns when its child is there.
+    Running Begin(const std::vector<std::string> &options) {
+        Command probe = Probe(options).Before(RefuseNamelessFiles);
+        listener_ = std::make_unique<Listener>(&probe, kUnlinkNumbers, [this](int index) {
+            if (index == 0) {
+                is_reached_.set_value();
+                may_go_on_.get_future().wait_for(std::chrono::minutes(1));
+            }
+            return 0;
+        });
+        Running running = probe.Start();
+        EXPECT_EQ(is_reached_.get_future().wait_for(std::chrono::minutes(1)),
+                  std::future_status::ready);
+        EXPECT_EQ(folder_.Names().size(), 1u);
+        return running;
+    }
+
+    void ExpectNothingLeft() {
+        may_go_on_.set_value();
+        EXPECT_TRUE(WaitFor([this] { return folder_.Names().empty(); }));
+    }
+
+  private:
+    std::promise<void> is_reached_;
+    std::promise<void> may_go_on_;
+    std::unique_ptr<Listener> listener_;
+};
+
+TEST_F(NamedFileTest, IsTakenAwayThoughTheProgramIsKilled) {
+    Running running = Begin({});
+
+    running.Kill(SIGKILL);
+    running.Wait();
+
+    ExpectNothingLeft();
+}
+
+TEST_F(NamedFileTest, IsTakenAwayThoughTheProgramWaitsNoLonger) {
+    Running running = Begin({"--timeout=1"});
+
+    const Ending ending = running.Wait();
+
+    EXPECT_EQ(ending.exit_status, 1);
+    EXPECT_THAT(ending.err, EndsWith(": no answer within 1 s\n"));
+    ExpectNothingLeft();
 }
 
 // The filter leaves the answer to a listener, which is the program itself: nobody ever answers.

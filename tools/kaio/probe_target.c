@@ -17,6 +17,8 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "probe_worker.h"
+
 // ---- what PATH is ----
 
 // From linux/magic.h, and from the file systems' own sources what is not there. `makes_files`: what
@@ -278,7 +280,8 @@ static void open_path(const struct target *target, enum probe_operation operatio
     }
 }
 
-// make_named makes a file and takes its name away at once, for file systems without O_TMPFILE.
+// make_named makes a file and takes its name away at once, for file systems without O_TMPFILE. No
+// signal comes between, be it from the terminal or from the parent.
 static int make_named(const char *folder) {
     char path[TARGET_PATH_BYTES + sizeof "/.kaio-XXXXXX"];
     sigset_t all;
@@ -286,11 +289,13 @@ static int make_named(const char *folder) {
     (void)snprintf(path, sizeof path, "%s/.kaio-XXXXXX", folder);
     (void)sigfillset(&all);
     (void)sigprocmask(SIG_BLOCK, &all, &old);
+    worker_shield();
     int fd = mkostemp(path, O_CLOEXEC);
     int error = errno;
     if (fd >= 0) {
         (void)unlink(path);
     }
+    worker_unshield();
     (void)sigprocmask(SIG_SETMASK, &old, NULL);
     errno = error;
     return fd;

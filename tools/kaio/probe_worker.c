@@ -23,6 +23,9 @@ enum { LOOK_MS = 2, LOOKS_PER_S = 1000 / LOOK_MS, FAREWELL_LOOKS = LOOKS_PER_S /
 struct board {
     uint32_t tick_count;
     bool is_done;
+    bool is_shielded;
+    bool is_given_up;  // what its parent tells the child
+    pid_t parent;
 };
 
 static struct board *board;
@@ -41,6 +44,24 @@ void worker_tick(void) {
     (void)__atomic_fetch_add(&board->tick_count, 1, __ATOMIC_RELEASE);
 }
 
+// Of the shield and the giving up each is told before the other is asked for: one of the two
+// processes sees that of the other, and no kill comes between.
+void worker_shield(void) {
+    (void)prctl(PR_SET_PDEATHSIG, 0);
+    __atomic_store_n(&board->is_shielded, true, __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&board->is_given_up, __ATOMIC_SEQ_CST)) {
+        _exit(1);
+    }
+}
+
+void worker_unshield(void) {
+    __atomic_store_n(&board->is_shielded, false, __ATOMIC_SEQ_CST);
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (__atomic_load_n(&board->is_given_up, __ATOMIC_SEQ_CST) || getppid() != board->parent) {
+        _exit(1);
+    }
+}
+
 // leave_files has nothing but /dev/null behind the numbers that libraries take for granted.
 static void leave_files(void) {
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -56,10 +77,10 @@ static void leave_files(void) {
     }
 }
 
-__attribute__((noreturn)) static void be_child(pid_t parent, void (*job)(void *), void *context) {
+__attribute__((noreturn)) static void be_child(void (*job)(void *), void *context) {
     struct rlimit none = {0};
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != parent) {
+    if (getppid() != board->parent) {
         _exit(1);
     }
     (void)setrlimit(RLIMIT_CORE, &none);
@@ -80,9 +101,14 @@ static bool has_gone(pid_t child, int *out_status) {
     return waitpid(child, out_status, WNOHANG) == child;
 }
 
-// end_child kills the child. It may sleep in the kernel, and is then left to itself.
+// end_child kills the child. It may sleep in the kernel, and is then left to itself; so is one that
+// is shielded, which ends as soon as it is not.
 static void end_child(pid_t child) {
     int status;
+    __atomic_store_n(&board->is_given_up, true, __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&board->is_shielded, __ATOMIC_SEQ_CST)) {
+        return;
+    }
     (void)kill(child, SIGKILL);
     for (int look = 0; look < FAREWELL_LOOKS && !has_gone(child, &status); ++look) {
         look_later();
@@ -126,13 +152,13 @@ bool worker_run(void (*job)(void *context), void *context, uint32_t timeout_s,
         return false;
     }
     (void)signal(SIGCHLD, SIG_DFL);  // an ignored one would take the child's end with it
-    pid_t parent = getpid();
+    board->parent = getpid();
     pid_t child = fork();
     if (child < 0) {
         return message_error("a child for the probes: %s", strerror(errno));
     }
     if (child == 0) {
-        be_child(parent, job, context);
+        be_child(job, context);
     }
     *out_end = watch(child, timeout_s);
     return true;

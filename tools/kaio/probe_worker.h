@@ -37,4 +37,9 @@ bool worker_run(void (*job)(void *context), void *context, uint32_t timeout_s,
 // worker_tick tells the parent that there is progress.
 void worker_tick(void);
 
+// worker_shield lets the child live on until worker_unshield, even if its parent dies or waits no
+// longer. It ends there then; or at worker_shield, where nothing is begun yet.
+void worker_shield(void);
+void worker_unshield(void);
+
 #endif  // KAIO_TOOLS_KAIO_PROBE_WORKER_H_
