@@ -540,6 +540,13 @@ TEST_F(ProbeTest, AKillInTheMiddleLeavesNothingBehind) {
 
 class FileTest : public ProbeTest {
   protected:
+    // ReportOfInput probes `path` with the file as stdin.
+    Report ReportOfInput(const std::string &path) {
+        return ReportOf(Command({"probe", "--json", path}).Before([this] {
+            dup2(open((folder_ / "file").c_str(), O_RDONLY | O_CLOEXEC), STDIN_FILENO);
+        }));
+    }
+
     // ExpectUntouched probes the file at `path`, and gives the report.
     static Report ExpectUntouched(const std::string &path) {
         const std::string bytes = ReadFile(path);
@@ -577,6 +584,25 @@ TEST_F(FileTest, AnEmptyOneIsProbedToo) {
     const Report report = ExpectUntouched(folder_ / "file");
 
     EXPECT_EQ(report.Opcode("pread"), "ok");
+}
+
+TEST_F(FileTest, OneThatIsStdinIsProbedToo) {
+    WriteFile(folder_ / "file", Pattern(10000));
+
+    for (const char *path : {"/dev/stdin", "/proc/self/fd/0"}) {
+        const Report report = ReportOfInput(path);
+
+        EXPECT_EQ(Report::Text(report.Get("path"), "kind"), "regular file");
+        EXPECT_EQ(report.Opcode("pread"), "ok");
+        EXPECT_EQ(report.Opcode("pwrite"), "ok");
+    }
+    EXPECT_TRUE(ReadFile(folder_ / "file") == Pattern(10000)) << "the bytes differ";
+}
+
+TEST_F(ProbeTest, StdoutIsKnownAsThePipeThatItIs) {
+    const Report report = ReportOf(Command({"probe", "--json", "/proc/self/fd/1"}));
+
+    EXPECT_EQ(Report::Text(report.Get("path"), "kind"), "pipe");
 }
 
 TEST_F(FileTest, OneThatMayOnlyBeReadIsProbed) {

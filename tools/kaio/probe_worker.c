@@ -1,10 +1,11 @@
-#define _GNU_SOURCE  // MAP_ANONYMOUS
+#define _GNU_SOURCE  // MAP_ANONYMOUS, O_PATH
 
 #include "probe_worker.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -62,18 +63,20 @@ void worker_unshield(void) {
     }
 }
 
-// leave_files has nothing but /dev/null behind the numbers that libraries take for granted.
-static void leave_files(void) {
-    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; ++fd) {
-        if (null < 0) {
-            (void)close(fd);
-        } else {
-            (void)dup2(null, fd);
-        }
+// leave_file leaves of `fd` only what can name the file, so that PATH may be /dev/stdin: it can
+// neither be read nor written, and who waits for the end of a pipe does not wait for it.
+static void leave_file(int fd) {
+    char path[sizeof "/proc/self/fd/" + 3 * sizeof fd];
+    (void)snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    int name_fd = open(path, O_PATH | O_CLOEXEC);
+    if (name_fd < 0) {
+        name_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
     }
-    if (null > STDERR_FILENO) {
-        (void)close(null);
+    if (name_fd < 0) {
+        (void)close(fd);
+    } else if (name_fd != fd) {
+        (void)dup2(name_fd, fd);
+        (void)close(name_fd);
     }
 }
 
@@ -84,7 +87,9 @@ __attribute__((noreturn)) static void be_child(void (*job)(void *), void *contex
         _exit(1);
     }
     (void)setrlimit(RLIMIT_CORE, &none);
-    leave_files();
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; ++fd) {
+        leave_file(fd);
+    }
     job(context);
     __atomic_store_n(&board->is_done, true, __ATOMIC_RELEASE);
     _exit(0);

@@ -1,8 +1,8 @@
 // tools/kaio/probe_worker.h: work done in a child, so that the program survives whatever happens.
 //
 // A child may be killed by a seccomp filter, or sleep in the kernel where not even SIGKILL reaches
-// it. It has none of the program's files, so that nobody who reads its output waits for the child.
-// It dies with its parent.
+// it. It can only name the program's files, so that nobody who reads its output waits for the
+// child. It dies with its parent.
 
 #ifndef KAIO_TOOLS_KAIO_PROBE_WORKER_H_
 #define KAIO_TOOLS_KAIO_PROBE_WORKER_H_
