@@ -1016,6 +1016,22 @@ TEST_F(ProbeTest, WithoutNamelessFilesNothingIsLeftEither) {
     EXPECT_THAT(folder_.Names(), IsEmpty());
 }
 
+TEST_F(ProbeTest, AFileThatCannotBeRemovedIsSaidAndIsTheOnlyOne) {
+    const Ending ending = Probe({"--json"})
+                              .Before(RefuseNamelessFiles)
+                              .Before([] { EXPECT_EQ(Filter(kUnlinkNumbers, Errno(EPERM)), 0); })
+                              .Run();
+
+    EXPECT_EQ(ending.exit_status, 1);
+    const std::vector<std::string> names = folder_.Names();
+    ASSERT_EQ(names.size(), 1u);
+    EXPECT_THAT(ending.err,
+                EndsWith("/" + names[0] + ": could not be removed: Operation not permitted\n"));
+    const Report report(ending.out);
+    EXPECT_EQ(report.Call("io_submit"), "ok");
+    EXPECT_EQ(report.Opcode("pwrite"), "not tried");
+}
+
 // The program's child has made a file, and is about to take its name away.
 class NamedFileTest : public ProbeTest {
   protected:

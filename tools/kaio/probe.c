@@ -108,7 +108,8 @@ static const char documentation[] =
     "submit, event), errno (its name), errno_number, reason; null where there is none.\n\n"
     "For example, whether writes to /data can be told not to wait:\n\n"
     "  kaio probe /data | grep NOWAIT\n\n"
-    "Exit status: 0 probed, whatever the answers; 1 PATH could not be probed, 64 wrong usage.";
+    "Exit status: 0 probed, whatever the answers; 1 PATH could not be probed, or a file that was "
+    "made could not be removed; 64 wrong usage.";
 
 // ---- PATH ----
 
@@ -207,6 +208,13 @@ static bool probe_all(struct report *report, const struct arguments *arguments) 
     return open_target(report) && calls_probe(report) && file_probe(report);
 }
 
+// is_clean says which file of our own is left, if one is.
+static bool is_clean(const struct target *target) {
+    return target->leftover_error == 0 ||
+           message_error("%s/%s: could not be removed: %s", target->folder, target->leftover,
+                         strerror(target->leftover_error));
+}
+
 static bool print(const struct report *report, bool wants_json) {
     if (!wants_json) {
         probe_print(report);
@@ -234,5 +242,6 @@ int probe_command(int argc, char **argv) {
     progress_allow();
     bool is_done = probe_all(report, &arguments);
     progress_end();
-    return is_done && print(report, arguments.wants_json) ? EXIT_SUCCESS : EXIT_FAILURE;
+    is_done = is_done && print(report, arguments.wants_json);
+    return is_clean(&report->target) && is_done ? EXIT_SUCCESS : EXIT_FAILURE;
 }

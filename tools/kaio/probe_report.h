@@ -100,7 +100,10 @@ struct identity {
     uint32_t type;
 };
 
-enum { TARGET_PATH_BYTES = 4096 };  // PATH_MAX, which not every source has
+enum {
+    TARGET_PATH_BYTES = 4096,  // PATH_MAX, which not every source has
+    LEFTOVER_BYTES = sizeof ".kaio-XXXXXX",
+};
 
 struct target {
     const char *path;  // as the user wrote it
@@ -112,6 +115,8 @@ struct target {
     bool is_writable_device;         // of TARGET_MEMORY_DEVICE
     char folder[TARGET_PATH_BYTES];  // where files are made
     int fill_error;                  // of the files that were made
+    char leftover[LEFTOVER_BYTES];   // a file in the folder that could not be removed
+    int leftover_error;
     struct place places[PROBE_OPERATION_COUNT][PROBE_MODE_COUNT];
     struct alignment alignment;
 };

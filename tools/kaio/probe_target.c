@@ -280,31 +280,47 @@ static void open_path(const struct target *target, enum probe_operation operatio
     }
 }
 
+// unlink_made keeps the name that could not be taken away. Returns 0 or an errno value.
+static int unlink_made(const char *path, struct target *target) {
+    if (unlink(path) == 0) {
+        return 0;
+    }
+    target->leftover_error = errno;
+    (void)snprintf(target->leftover, sizeof target->leftover, "%s", strrchr(path, '/') + 1);
+    return target->leftover_error;
+}
+
 // make_named makes a file and takes its name away at once, for file systems without O_TMPFILE. No
-// signal comes between, be it from the terminal or from the parent.
-static int make_named(const char *folder) {
-    char path[TARGET_PATH_BYTES + sizeof "/.kaio-XXXXXX"];
+// signal comes between, be it from the terminal or from the parent. Where one name has stayed there
+// is no second.
+static int make_named(struct target *target) {
+    char path[TARGET_PATH_BYTES + LEFTOVER_BYTES];
     sigset_t all;
     sigset_t old;
-    (void)snprintf(path, sizeof path, "%s/.kaio-XXXXXX", folder);
+    if (target->leftover_error != 0) {
+        errno = target->leftover_error;
+        return -1;
+    }
+    (void)snprintf(path, sizeof path, "%s/.kaio-XXXXXX", target->folder);
     (void)sigfillset(&all);
     (void)sigprocmask(SIG_BLOCK, &all, &old);
     worker_shield();
     int fd = mkostemp(path, O_CLOEXEC);
-    int error = errno;
-    if (fd >= 0) {
-        (void)unlink(path);
-    }
+    int error = fd < 0 ? errno : unlink_made(path, target);
     worker_unshield();
     (void)sigprocmask(SIG_SETMASK, &old, NULL);
+    if (fd >= 0 && error != 0) {
+        (void)close(fd);
+        fd = -1;
+    }
     errno = error;
     return fd;
 }
 
-static int make_file(const char *folder) {
-    int fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+static int make_file(struct target *target) {
+    int fd = open(target->folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     bool is_unknown = errno == EOPNOTSUPP || errno == EISDIR || errno == EINVAL || errno == ENOENT;
-    return fd < 0 && is_unknown ? make_named(folder) : fd;
+    return fd < 0 && is_unknown ? make_named(target) : fd;
 }
 
 // fill writes the whole file, so that it has blocks on the disk. Returns 0 or an errno value.
@@ -324,9 +340,9 @@ static int fill(int fd) {
 
 // open_made makes a file for each mode. Direct by fcntl(2), as open(2) may make one and then
 // refuse.
-static void open_made(const char *folder, bool is_for_reads, struct target_files *files) {
+static void open_made(struct target *target, bool is_for_reads, struct target_files *files) {
     for (int mode = 0; mode < PROBE_MODE_COUNT; ++mode) {
-        int fd = make_file(folder);
+        int fd = make_file(target);
         int error = errno;
         if (fd >= 0) {
             files->fill_error = fill(fd);
@@ -391,15 +407,15 @@ static void open_sockets(struct target_files *files) {
     }
 }
 
-void target_open(const struct target *target, struct target_files *out_files) {
+void target_open(struct target *target, struct target_files *out_files) {
     struct target_files files = {0};
     switch (target->kind) {
         case TARGET_FOLDER:
-            open_made(target->folder, true, &files);
+            open_made(target, true, &files);
             break;
         case TARGET_FILE:
             open_path(target, PROBE_READ, &files);
-            open_made(target->folder, false, &files);
+            open_made(target, false, &files);
             break;
         case TARGET_BLOCK_DEVICE:
             open_path(target, PROBE_READ, &files);

@@ -27,8 +27,8 @@ struct target_files {
 // target_examine finds out what `target->path` is, without opening it: see stat_error and kind.
 void target_examine(struct target *target);
 
-// target_open opens or makes all files of `target`.
-void target_open(const struct target *target, struct target_files *out_files);
+// target_open opens or makes all files of `target`, and says there what could not be removed.
+void target_open(struct target *target, struct target_files *out_files);
 
 // target_survey opens the files once, and keeps what there is to tell about them.
 void target_survey(struct target *target);
