@@ -159,6 +159,29 @@ TEST_F(ProbeMachineTest, AReadOnlyFileSystemStillHasItsCallsAndReads) {
     EXPECT_EQ(Report(of_file.out).Opcode("pwrite"), "not tried");
 }
 
+// The folder of a file that is mounted there says nothing of the file's own file system.
+TEST_F(ProbeMachineTest, AMountedFileIsReadAndNoOtherIsWrittenForIt) {
+    const Mount mounted(folder_, kTmpfs);
+    const Folder other;
+    WriteFile(mounted / "file", Pattern(100000));
+    WriteFile(other / "file", "");
+    WriteFile(other / "plain", "bytes");
+    ASSERT_EQ(
+        mount((mounted / "file").c_str(), (other / "file").c_str(), nullptr, MS_BIND, nullptr), 0);
+
+    const Report report = ExpectProbed(other / "file");
+    const Report of_plain = ExpectProbed(other / "plain");
+
+    EXPECT_EQ(umount((other / "file").c_str()), 0);
+    EXPECT_EQ(report.Opcode("pread"), kOk);
+    EXPECT_EQ(report.Opcode("pwrite"), "not tried");
+    EXPECT_EQ(Report::Text(report.Get("path", "buffered_write"), "reason"),
+              "its folder is on another file system");
+    EXPECT_EQ(Report::Text(report.Find("direct_writes", "extend"), "reason"),
+              "its folder is on another file system");
+    EXPECT_EQ(of_plain.Opcode("pwrite"), kOk);
+}
+
 TEST_F(ProbeMachineTest, AFullFileSystemIsAnAnswer) {
     const Mount mounted(folder_, kTmpfs, "size=64k");
     WriteFile(mounted / "file", Pattern(64 * 1024));

@@ -66,6 +66,7 @@ enum why {
     WHY_NO_DISK = 6,        // asked of files alone
     WHY_NOT_FILLED = 7,     // the file that was made could not be filled: os_error
     WHY_REPLACED = 8,       // PATH is no longer what it was when it was looked at
+    WHY_ELSEWHERE = 9,      // what is made in the file's folder is on another file system
 };
 
 enum probe_operation { PROBE_READ = 0, PROBE_WRITE = 1 };
@@ -112,6 +113,7 @@ struct target {
     int stat_error;
     struct identity identity;
     uint64_t file_system_magic;
+    uint64_t file_system_id;         // 0 where it has none
     bool is_writable_device;         // of TARGET_MEMORY_DEVICE
     char folder[TARGET_PATH_BYTES];  // where files are made
     int fill_error;                  // of the files that were made

@@ -181,6 +181,17 @@ static int look(const char *path, struct stat *out_found, struct statfs *out_fil
     return error;
 }
 
+static uint64_t magic_of(const struct statfs *file_system) {
+    return (uint64_t)file_system->f_type & UINT32_MAX;
+}
+
+static uint64_t id_of(const struct statfs *file_system) {
+    uint64_t id = 0;
+    static_assert(sizeof id == sizeof file_system->f_fsid, "copied whole");
+    memcpy(&id, &file_system->f_fsid, sizeof id);
+    return id;
+}
+
 void target_examine(struct target *target) {
     struct stat found = {0};
     struct statfs file_system = {0};
@@ -197,7 +208,8 @@ void target_examine(struct target *target) {
     if (target->stat_error != 0) {
         return;
     }
-    target->file_system_magic = (uint64_t)file_system.f_type & UINT32_MAX;
+    target->file_system_magic = magic_of(&file_system);
+    target->file_system_id = id_of(&file_system);
     size_t i = find_file_system(target->file_system_magic);
     if (target->kind == TARGET_FILE && i < FILE_SYSTEM_COUNT && file_systems[i].makes_files) {
         target->kind = TARGET_UNSAFE;
@@ -226,10 +238,10 @@ static void set_open(struct target_files *files, enum probe_operation operation,
         .why = is_direct_to_blame ? WHY_NO_DIRECT : WHY_NO_FILE, .os_error = os_error};
 }
 
-static void set_never_written(struct target_files *files) {
+static void set_never_written(struct target_files *files, enum why why) {
     for (int mode = 0; mode < PROBE_MODE_COUNT; ++mode) {
         files->fds[PROBE_WRITE][mode] = -1;
-        files->places[PROBE_WRITE][mode] = (struct place){.why = WHY_NEVER_WRITTEN};
+        files->places[PROBE_WRITE][mode] = (struct place){.why = why};
     }
 }
 
@@ -323,6 +335,15 @@ static int make_file(struct target *target) {
     return fd < 0 && is_unknown ? make_named(target) : fd;
 }
 
+// is_beside: `fd` is on the file system of PATH, as far as that is told.
+static bool is_beside(const struct target *target, int fd) {
+    struct statfs found;
+    if (target->file_system_magic == 0 || fstatfs(fd, &found) != 0) {
+        return true;
+    }
+    return magic_of(&found) == target->file_system_magic && id_of(&found) == target->file_system_id;
+}
+
 // fill writes the whole file, so that it has blocks on the disk. Returns 0 or an errno value.
 static int fill(int fd) {
     static char bytes[TARGET_FILE_BYTES];
@@ -344,6 +365,11 @@ static void open_made(struct target *target, bool is_for_reads, struct target_fi
     for (int mode = 0; mode < PROBE_MODE_COUNT; ++mode) {
         int fd = make_file(target);
         int error = errno;
+        if (fd >= 0 && target->kind == TARGET_FILE && !is_beside(target, fd)) {
+            (void)close(fd);
+            set_never_written(files, WHY_ELSEWHERE);
+            return;
+        }
         if (fd >= 0) {
             files->fill_error = fill(fd);
         }
@@ -419,7 +445,7 @@ void target_open(struct target *target, struct target_files *out_files) {
             break;
         case TARGET_BLOCK_DEVICE:
             open_path(target, PROBE_READ, &files);
-            set_never_written(&files);
+            set_never_written(&files, WHY_NEVER_WRITTEN);
             break;
         case TARGET_PIPE:
             open_pipes(&files);
@@ -432,7 +458,7 @@ void target_open(struct target *target, struct target_files *out_files) {
             if (target->is_writable_device) {
                 open_path(target, PROBE_WRITE, &files);
             } else {
-                set_never_written(&files);
+                set_never_written(&files, WHY_NEVER_WRITTEN);
             }
             break;
         case TARGET_UNSAFE:

@@ -131,6 +131,8 @@ const char *words_place(const struct place *place, char out_text[WORDS_REASON_BY
             return out_text;
         case WHY_REPLACED:
             return "another file has taken its name meanwhile";
+        case WHY_ELSEWHERE:
+            return "its folder is on another file system";
         case WHY_NONE:
             break;
     }
