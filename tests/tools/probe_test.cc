@@ -934,16 +934,42 @@ TEST_F(ProbeTest, AProgramWhoseChildrenEndUnseenStillSeesThemKilled) {
     EXPECT_EQ(ReportOf(probe).Call("io_submit"), "killed");
 }
 
-TEST_F(ProbeTest, AFullSystemIsNamed) {
+TEST_F(ProbeTest, AFilterThatSaysFullIsNotTakenForAFullSystem) {
     Command probe = Probe({"--json"});
     probe.Before([] { EXPECT_EQ(Filter({SYS_io_setup}, Errno(EAGAIN)), 0); });
 
     const Report report = ReportOf(probe);
 
     EXPECT_EQ(report.Call("io_setup"), "refused by call: EAGAIN");
-    EXPECT_THAT(report.CallReason("io_setup"), StartsWith("fs.aio-max-nr is reached ("));
+    const bool is_full = Report::Number(report.Get("kernel"), "aio_left") == 0;
+    EXPECT_THAT(report.CallReason("io_setup"),
+                StartsWith(is_full ? "fs.aio-max-nr is reached (" : "a seccomp filter: "));
     EXPECT_EQ(report.Call("io_submit"), "ok");
     EXPECT_THAT(report.CallReason("io_submit"), HasSubstr("no context"));
+}
+
+// A filter that refuses to submit anything, and lets the call for no request be.
+void RefuseRequests() {
+    sock_filter program[] = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+                             BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_submit, 0, 3),
+                             BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, args[1])),
+                             BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 1, 0),
+                             BPF_STMT(BPF_RET | BPF_K, Errno(EPERM)),
+                             BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
+    const sock_fprog whole = {sizeof program / sizeof program[0], program};
+    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    EXPECT_EQ(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &whole), 0);
+}
+
+TEST_F(ProbeTest, ARightIsAskedForWhereThePriorityNeedsOne) {
+    const Report report = ReportOf(Probe({"--json"}).Before(RefuseRequests));
+
+    for (const char *name : {"none", "best-effort", "idle"}) {
+        EXPECT_EQ(Report::Text(report.Find("priorities", name), "reason"),
+                  "not permitted, or a seccomp filter");
+    }
+    EXPECT_THAT(Report::Text(report.Find("priorities", "real-time"), "reason"),
+                HasSubstr("CAP_SYS_NICE"));
 }
 
 TEST_F(ProbeTest, WithoutTheWaitingCallsEventsComeFromTheRing) {

@@ -157,6 +157,24 @@ static void say_ring_error(int os_error, char out_text[WORDS_REASON_BYTES]) {
     }
 }
 
+// What io_setup answers with EAGAIN; fs.aio-nr was read before, and may have been more for a
+// moment.
+static void say_full(const struct system_facts *system, char out_text[WORDS_REASON_BYTES]) {
+    uint64_t nr = system->aio_nr.value;
+    uint64_t max_nr = system->aio_max_nr.value;
+    bool is_filtered = system->seccomp_mode.value != 0;
+    if (!system->aio_nr.is_known || !system->aio_max_nr.is_known) {
+        say(out_text, is_filtered ? "fs.aio-max-nr is reached, or a seccomp filter"
+                                  : "fs.aio-max-nr is reached");
+        return;
+    }
+    (void)snprintf(out_text, WORDS_REASON_BYTES, "%s (%" PRIu64 " of %" PRIu64 ")",
+                   nr >= max_nr  ? "fs.aio-max-nr is reached"
+                   : is_filtered ? "a seccomp filter: fs.aio-max-nr is not reached"
+                                 : "fs.aio-max-nr was reached, and is no longer",
+                   nr, max_nr);
+}
+
 static void say_call_error(const struct report *report, const struct probe *probe,
                            char out_text[WORDS_REASON_BYTES]) {
     const struct system_facts *system = &report->system;
@@ -176,9 +194,11 @@ static void say_call_error(const struct report *report, const struct probe *prob
             say(out_text, "a seccomp filter: the kernel's AIO never says so");
             return;
         case EAGAIN:
-            (void)snprintf(out_text, WORDS_REASON_BYTES,
-                           "fs.aio-max-nr is reached (%" PRIu64 " of %" PRIu64 ")",
-                           system->aio_nr.value, system->aio_max_nr.value);
+            if (strcmp(probe->name, "io_setup") == 0) {
+                say_full(system, out_text);
+            } else {
+                say(out_text, "a seccomp filter: the kernel's AIO never says so");
+            }
             return;
         case ENOMEM:
             say(out_text, "no memory or no address space left");
@@ -209,6 +229,11 @@ static void say_invalid(const struct probe *probe, char out_text[WORDS_REASON_BY
     }
 }
 
+// needs_right: of the priorities the kernel lets only the highest class to some alone.
+static bool needs_right(const struct probe *probe) {
+    return probe->group == PROBE_GROUP_PRIORITY && probe->value == KAIO_RAW_IOPRIO_CLASS_RT;
+}
+
 static void say_submit_error(const struct report *report, const struct probe *probe,
                              char out_text[WORDS_REASON_BYTES]) {
     bool is_seccomp_on = report->system.seccomp_mode.value != 0;
@@ -220,7 +245,7 @@ static void say_submit_error(const struct report *report, const struct probe *pr
             say_invalid(probe, out_text);
             return;
         case EPERM:
-            say(out_text, probe->group == PROBE_GROUP_PRIORITY
+            say(out_text, needs_right(probe)
                               ? "needs CAP_SYS_ADMIN or CAP_SYS_NICE, in the first user namespace"
                           : is_seccomp_on ? "not permitted, or a seccomp filter"
                                           : "not permitted for this file");
