@@ -827,6 +827,13 @@ TEST_F(ProbeTest, ALimitOfTheFileSizeIsAnAnswerAndNoDeath) {
 
 // ---- seccomp ----
 
+// Install installs a program of another form than Filter's. Called in the child.
+void Install(sock_filter *program, size_t count) {
+    const sock_fprog whole = {static_cast<unsigned short>(count), program};
+    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    EXPECT_EQ(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &whole), 0);
+}
+
 struct FilteredCall {
     const char *name;
     long number;
@@ -948,6 +955,37 @@ TEST_F(ProbeTest, AFilterThatSaysFullIsNotTakenForAFullSystem) {
     EXPECT_THAT(report.CallReason("io_submit"), HasSubstr("no context"));
 }
 
+// fs.aio-max-nr may have room for one request and no more.
+TEST_F(ProbeTest, RoomForOneRequestIsEnough) {
+    Command probe = Probe({"--json"});
+    probe.Before([] {
+        sock_filter program[] = {
+            BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+            BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_setup, 0, 3),
+            BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, args[0])),
+            BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 1, 1, 0),
+            BPF_STMT(BPF_RET | BPF_K, Errno(EAGAIN)),
+            BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
+        Install(program, sizeof program / sizeof program[0]);
+    });
+
+    EXPECT_EQ(ReportOf(probe).Opcode("pread"), "ok");
+}
+
+TEST_F(ProbeTest, AContextThatThereIsNoMoreRoomForIsSaid) {
+    Command probe = Probe({"--json"});
+    const Listener listener(&probe, {SYS_io_setup},
+                            [](int index) { return index == 0 ? 0 : EAGAIN; });
+
+    const Report report = ReportOf(probe);
+
+    EXPECT_EQ(report.Call("io_setup"), "ok");
+    EXPECT_EQ(report.Opcode("pread"), "not tried");
+    EXPECT_EQ(Report::Text(report.Find("opcodes", "pread"), "errno"), "EAGAIN");
+    EXPECT_EQ(Report::Text(report.Find("opcodes", "pread"), "reason"),
+              "there is no context or no memory to try it with: Resource temporarily unavailable");
+}
+
 // A filter that refuses to submit anything, and lets the call for no request be.
 void RefuseRequests() {
     sock_filter program[] = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
@@ -956,9 +994,7 @@ void RefuseRequests() {
                              BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 1, 0),
                              BPF_STMT(BPF_RET | BPF_K, Errno(EPERM)),
                              BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
-    const sock_fprog whole = {sizeof program / sizeof program[0], program};
-    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-    EXPECT_EQ(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &whole), 0);
+    Install(program, sizeof program / sizeof program[0]);
 }
 
 TEST_F(ProbeTest, ARightIsAskedForWhereThePriorityNeedsOne) {
@@ -1024,9 +1060,7 @@ void RefuseNamelessFiles() {
                              BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, O_TMPFILE & ~O_DIRECTORY, 0, 1),
                              BPF_STMT(BPF_RET | BPF_K, Errno(EOPNOTSUPP)),
                              BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
-    const sock_fprog whole = {sizeof program / sizeof program[0], program};
-    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-    EXPECT_EQ(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &whole), 0);
+    Install(program, sizeof program / sizeof program[0]);
 }
 
 const std::vector<long> kUnlinkNumbers = {

@@ -21,25 +21,24 @@ enum { PAGE_BYTES = 4096, NOWAIT_TRY_COUNT = 3, SAMPLE_COUNT = 32, EVENTFD_WAIT_
 
 // The child's: made anew in each.
 static struct {
-    bool is_open;
+    int begin_error;  // an errno value
     struct session session;
     struct target_files files;
     char *bytes;  // TARGET_BLOCK_BYTES, aligned to as many
 } child;
 
 static void begin(struct report *report) {
-    child.is_open = false;
-    if (session_open(report, &child.session) != 0) {
-        return;
-    }
-    target_open(&report->target, &child.files);
     void *memory = NULL;
-    if (posix_memalign(&memory, TARGET_BLOCK_BYTES, TARGET_BLOCK_BYTES) != 0) {
+    child.begin_error = (int)-session_open(report, &child.session);
+    if (child.begin_error == 0) {
+        child.begin_error = posix_memalign(&memory, TARGET_BLOCK_BYTES, TARGET_BLOCK_BYTES);
+    }
+    if (child.begin_error != 0) {
         return;
     }
     child.bytes = memory;
     memset(child.bytes, 'k', TARGET_BLOCK_BYTES);
-    child.is_open = true;
+    target_open(&report->target, &child.files);
 }
 
 // find_fd gives the file for an operation in a mode, or -1 and why there is none.
@@ -256,8 +255,8 @@ static void try_direct_write(const struct report *report, struct probe *probe) {
 // ----
 
 static void run(struct report *report, struct probe *probe) {
-    if (!child.is_open) {
-        probe->answer = (struct answer){.why = WHY_NO_CALL};
+    if (child.begin_error != 0) {
+        probe->answer = (struct answer){.why = WHY_NOT_BEGUN, .os_error = child.begin_error};
         return;
     }
     switch (probe->group) {

@@ -67,6 +67,7 @@ enum why {
     WHY_NOT_FILLED = 7,     // the file that was made could not be filled: os_error
     WHY_REPLACED = 8,       // PATH is no longer what it was when it was looked at
     WHY_ELSEWHERE = 9,      // what is made in the file's folder is on another file system
+    WHY_NOT_BEGUN = 10,     // there was no context or no memory for it: os_error
 };
 
 enum probe_operation { PROBE_READ = 0, PROBE_WRITE = 1 };

@@ -8,7 +8,7 @@
 #include "kaio/raw/aio_syscall.h"
 #include "probe_rounds.h"
 
-enum { ROOM = 4, LOOK_NS = 100 * 1000 };
+enum { ROOM = 1, LOOK_NS = 100 * 1000 };
 
 static const int64_t second_ns = INT64_C(1000) * 1000 * 1000;
 

@@ -133,6 +133,9 @@ const char *words_place(const struct place *place, char out_text[WORDS_REASON_BY
             return "another file has taken its name meanwhile";
         case WHY_ELSEWHERE:
             return "its folder is on another file system";
+        case WHY_NOT_BEGUN:
+            say_both(out_text, "there is no context or no memory to try it with", place->os_error);
+            return out_text;
         case WHY_NONE:
             break;
     }
