@@ -11,6 +11,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <cstring>
 #include <iterator>
 #include <sstream>
 #include <string>
@@ -180,6 +182,32 @@ TEST_F(ProbeMachineTest, AMountedFileIsReadAndNoOtherIsWrittenForIt) {
     EXPECT_EQ(Report::Text(report.Find("direct_writes", "extend"), "reason"),
               "its folder is on another file system");
     EXPECT_EQ(of_plain.Opcode("pwrite"), kOk);
+}
+
+// The folder's time changes when a queue is made there, though it is gone in the end.
+TEST_F(ProbeMachineTest, AmongMessageQueuesNoFileIsMade) {
+    const std::string path = folder_ / "queues";
+    ASSERT_EQ(mkdir(path.c_str(), 0700), 0);
+    if (mount("none", path.c_str(), "mqueue", 0, nullptr) != 0) {
+        GTEST_SKIP() << "mqueue: " << strerror(errno);
+    }
+    const int fd = open((path + "/queue").c_str(), O_RDONLY | O_CREAT | O_CLOEXEC, 0600);
+    EXPECT_GE(fd, 0);
+    close(fd);
+    const timespec times[] = {{1000000001, 0}, {999999999, 0}};
+    EXPECT_EQ(utimensat(AT_FDCWD, path.c_str(), times, 0), 0);
+
+    const Report of_folder = ExpectProbed(path);
+    const Report of_queue = ExpectProbed(path + "/queue");
+
+    EXPECT_EQ(Stat(path).st_mtim.tv_sec, 999999999);
+    EXPECT_EQ(unlink((path + "/queue").c_str()), 0);
+    EXPECT_EQ(umount(path.c_str()), 0);
+    EXPECT_EQ(Report::Text(of_folder.Get("path"), "file_system"), "mqueue");
+    EXPECT_EQ(of_folder.Opcode("pread"), "not tried");
+    EXPECT_EQ(of_queue.Opcode("poll"), kOk);
+    EXPECT_EQ(of_queue.Opcode("pwrite"), "not tried");
+    EXPECT_EQ(of_queue.Flag("none", "read", "buffered"), of_queue.Opcode("pread"));
 }
 
 TEST_F(ProbeMachineTest, AFullFileSystemIsAnAnswer) {

@@ -100,7 +100,7 @@ static struct kaio_raw_iocb of_opcode(uint32_t opcode, int fd, uint64_t size_byt
         case KAIO_RAW_CMD_FDSYNC:
             return kaio_raw_prep_fdsync(fd);
         case KAIO_RAW_CMD_POLL:
-            return kaio_raw_prep_poll(fd, POLLIN);
+            return kaio_raw_prep_poll(fd, POLLIN | POLLOUT);
         case KAIO_RAW_CMD_PREADV:
             return kaio_raw_prep_preadv(fd, halves, 2, 0);
         case KAIO_RAW_CMD_PWRITEV:
@@ -121,7 +121,12 @@ static void try_opcode(const struct report *report, struct probe *probe) {
     size_t half_bytes = (size_t)size_bytes / 2;
     const struct iovec halves[] = {{child.bytes, half_bytes},
                                    {child.bytes + half_bytes, half_bytes}};
-    session_try(&child.session, of_opcode(probe->value, fd, size_bytes, halves), &probe->answer);
+    struct kaio_raw_iocb iocb = of_opcode(probe->value, fd, size_bytes, halves);
+    if (probe->value == KAIO_RAW_CMD_POLL) {
+        session_try_poll(&child.session, iocb, &probe->answer);
+    } else {
+        session_try(&child.session, iocb, &probe->answer);
+    }
 }
 
 // ---- flags of a request, and priorities ----

@@ -26,4 +26,10 @@ long session_open(struct report *report, struct session *out_session);
 // its event was there when that returned (inside_count is 1).
 void session_try(struct session *session, struct kaio_raw_iocb iocb, struct answer *out_answer);
 
+// session_try_poll does a poll. One that is taken and stays without an event is ANSWER_OK in
+// CHANNEL_SUBMIT: the file is not ready. The session is a new one then; where there is none,
+// is_late is set too.
+void session_try_poll(struct session *session, struct kaio_raw_iocb iocb,
+                      struct answer *out_answer);
+
 #endif  // KAIO_TOOLS_KAIO_PROBE_SESSION_H_

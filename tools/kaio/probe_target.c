@@ -21,6 +21,9 @@
 
 // ---- what PATH is ----
 
+// A file that is made there is a message queue, which can be read and written by calls of its own.
+enum { QUEUE_MAGIC = 0x19800202 };
+
 // From linux/magic.h, and from the file systems' own sources what is not there. `makes_files`: what
 // is read is made in that moment, and may be gone then.
 static const struct {
@@ -46,6 +49,7 @@ static const struct {
     {0x27e0eb, "cgroup", true},       {0x63677270, "cgroup2", true},
     {0xf97cff8c, "selinuxfs", true},  {0xcafe4a11, "bpf", true},
     {0xde5e81e4, "efivarfs", true},   {0x6165676c, "pstore", true},
+    {QUEUE_MAGIC, "mqueue", false},
 };
 
 enum { FILE_SYSTEM_COUNT = sizeof file_systems / sizeof file_systems[0] };
@@ -309,8 +313,8 @@ static int make_named(struct target *target) {
     char path[TARGET_PATH_BYTES + LEFTOVER_BYTES];
     sigset_t all;
     sigset_t old;
-    if (target->leftover_error != 0) {
-        errno = target->leftover_error;
+    if (target->leftover_error != 0 || target->file_system_magic == QUEUE_MAGIC) {
+        errno = target->leftover_error != 0 ? target->leftover_error : EOPNOTSUPP;
         return -1;
     }
     (void)snprintf(path, sizeof path, "%s/.kaio-XXXXXX", target->folder);

@@ -369,6 +369,10 @@ static void say_good(const struct probe *probe, char out_text[WORDS_REASON_BYTES
             say_direct_write(answer, out_text);
             return;
         case PROBE_GROUP_OPCODE:
+            if (answer->channel == CHANNEL_SUBMIT) {
+                say(out_text, "taken by io_submit; the file was not ready within 1 s");
+            }
+            return;
         case PROBE_GROUP_REQUEST_FLAG:
         case PROBE_GROUP_PRIORITY:
             return;
