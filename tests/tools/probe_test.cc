@@ -825,6 +825,28 @@ TEST_F(ProbeTest, ALimitOfTheFileSizeIsAnAnswerAndNoDeath) {
     EXPECT_THAT(ending.err, HasSubstr("could not be filled: File too large\n"));
 }
 
+TEST_F(ProbeTest, AWriteThatIsCutShortIsNotOk) {
+    Command probe = Probe({"--json"});
+    probe.Before([] {
+        const rlimit limit = {1000, 1000};
+        EXPECT_EQ(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    });
+
+    const Report report = ReportOf(probe);
+
+    for (const char *opcode : {"pwrite", "pwritev"}) {
+        EXPECT_EQ(report.Opcode(opcode), "failed in event: ");
+        EXPECT_EQ(Report::Text(report.Find("opcodes", opcode), "reason"),
+                  "short: 1000 of 4096 bytes");
+    }
+    EXPECT_EQ(report.Flag("none", "write", "buffered"), "failed in event: ");
+    EXPECT_EQ(report.Flag("none", "read", "buffered"), "ok");
+    const json_t *direct = report.Find("rw_flags", "none", "write", "direct");
+    if (Report::Said(direct) == "failed in event: EINVAL") {
+        EXPECT_THAT(Report::Text(direct, "reason"), EndsWith("filled: File too large"));
+    }
+}
+
 // ---- seccomp ----
 
 // Install installs a program of another form than Filter's. Called in the child.

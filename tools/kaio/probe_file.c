@@ -125,7 +125,8 @@ static void try_opcode(const struct report *report, struct probe *probe) {
     if (probe->value == KAIO_RAW_CMD_POLL) {
         session_try_poll(&child.session, iocb, &probe->answer);
     } else {
-        session_try(&child.session, iocb, &probe->answer);
+        bool is_write = probe->value == KAIO_RAW_CMD_PWRITE || probe->value == KAIO_RAW_CMD_PWRITEV;
+        session_try(&child.session, iocb, is_write ? size_bytes : 0, &probe->answer);
     }
 }
 
@@ -139,7 +140,7 @@ static void try_priority(const struct report *report, uint32_t priority_class, u
     }
     struct kaio_raw_iocb iocb = transfer(PROBE_READ, fd, transfer_bytes(&report->target));
     kaio_raw_set_priority(&iocb, kaio_raw_ioprio_encode(priority_class, 0, level));
-    session_try(&child.session, iocb, out_answer);
+    session_try(&child.session, iocb, 0, out_answer);
 }
 
 // The event is in the ring before the count is raised.
@@ -162,7 +163,7 @@ static void try_eventfd(const struct report *report, struct answer *out_answer) 
     }
     struct kaio_raw_iocb iocb = transfer(PROBE_READ, fd, transfer_bytes(&report->target));
     kaio_raw_set_eventfd(&iocb, event_fd);
-    session_try(&child.session, iocb, out_answer);
+    session_try(&child.session, iocb, 0, out_answer);
     if (out_answer->result == ANSWER_OK && !is_counted(event_fd)) {
         out_answer->result = ANSWER_FAILED;
     }
@@ -176,7 +177,7 @@ static void try_flag(const struct probe *probe, int fd, uint64_t size_bytes, uin
     struct kaio_raw_iocb iocb = transfer(probe->operation, fd, size_bytes);
     kaio_raw_set_rw_flags(&iocb, (int)flag);
     worker_tick();
-    session_try(&child.session, iocb, out_answer);
+    session_try(&child.session, iocb, probe->operation == PROBE_WRITE ? size_bytes : 0, out_answer);
 }
 
 static bool is_again(const struct answer *answer) {
@@ -226,7 +227,7 @@ static void sample_writes(int fd, bool is_extending, struct answer *out_answer) 
         struct kaio_raw_iocb iocb = transfer(PROBE_WRITE, fd, TARGET_BLOCK_BYTES);
         iocb.aio_offset = is_extending ? found.st_size : 0;
         worker_tick();
-        session_try(&child.session, iocb, out_answer);
+        session_try(&child.session, iocb, TARGET_BLOCK_BYTES, out_answer);
         if (out_answer->result != ANSWER_OK) {
             return;
         }

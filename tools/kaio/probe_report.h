@@ -149,6 +149,7 @@ struct answer {
     int signal;
     bool is_late;
     int64_t value;         // of the call or the event
+    uint64_t short_of;     // how many bytes `value` should have been, where it is less
     uint32_t again_count;  // how often it was -EAGAIN before
     // Of PROBE_GROUP_DIRECT_WRITE.
     uint32_t sample_count;

@@ -92,7 +92,13 @@ static bool take_until(struct session *session, int64_t deadline_ns,
     }
 }
 
-static struct answer from_event(int64_t res) {
+static struct answer from_event(int64_t res, uint64_t wanted_bytes) {
+    if (res >= 0 && (uint64_t)res < wanted_bytes) {
+        return (struct answer){.result = ANSWER_FAILED,
+                               .channel = CHANNEL_EVENT,
+                               .value = res,
+                               .short_of = wanted_bytes};
+    }
     if (res >= 0) {
         return (struct answer){.result = ANSWER_OK, .channel = CHANNEL_EVENT, .value = res};
     }
@@ -108,8 +114,8 @@ static bool take_at_once(struct session *session, struct kaio_raw_event *out_eve
 }
 
 // try_within does one request, and waits for its event that long at most.
-static void try_within(struct session *session, struct kaio_raw_iocb iocb, int64_t wait_ns,
-                       struct answer *out_answer) {
+static void try_within(struct session *session, struct kaio_raw_iocb iocb, uint64_t wanted_bytes,
+                       int64_t wait_ns, struct answer *out_answer) {
     struct kaio_raw_iocb *iocbs[] = {&iocb};
     struct kaio_raw_event event = {0};
     rounds_stage(session->report, CHANNEL_SUBMIT);
@@ -129,21 +135,22 @@ static void try_within(struct session *session, struct kaio_raw_iocb iocb, int64
             (struct answer){.result = ANSWER_FAILED, .channel = CHANNEL_EVENT, .is_late = true};
         return;
     }
-    *out_answer = from_event(event.res);
+    *out_answer = from_event(event.res, wanted_bytes);
     out_answer->sample_count = 1;
     out_answer->inside_count = is_inside ? 1 : 0;
     out_answer->median_ns = submit_ns;
     out_answer->longest_ns = submit_ns;
 }
 
-void session_try(struct session *session, struct kaio_raw_iocb iocb, struct answer *out_answer) {
-    try_within(session, iocb, session->report->timeout_s * second_ns, out_answer);
+void session_try(struct session *session, struct kaio_raw_iocb iocb, uint64_t wanted_bytes,
+                 struct answer *out_answer) {
+    try_within(session, iocb, wanted_bytes, session->report->timeout_s * second_ns, out_answer);
 }
 
 // The request that is left in flight ends with the process.
 void session_try_poll(struct session *session, struct kaio_raw_iocb iocb,
                       struct answer *out_answer) {
-    try_within(session, iocb, second_ns, out_answer);
+    try_within(session, iocb, 0, second_ns, out_answer);
     if (out_answer->is_late) {
         bool is_open = session_open(session->report, session) == 0;
         *out_answer =

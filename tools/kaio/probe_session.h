@@ -23,8 +23,10 @@ bool session_is_possible(const struct report *report);
 long session_open(struct report *report, struct session *out_session);
 
 // session_try does one request and gives the answer; also how long it was in io_submit, and whether
-// its event was there when that returned (inside_count is 1).
-void session_try(struct session *session, struct kaio_raw_iocb iocb, struct answer *out_answer);
+// its event was there when that returned (inside_count is 1). What moves less than `wanted_bytes`
+// has failed: short_of.
+void session_try(struct session *session, struct kaio_raw_iocb iocb, uint64_t wanted_bytes,
+                 struct answer *out_answer);
 
 // session_try_poll does a poll. One that is taken and stays without an event is ANSWER_OK in
 // CHANNEL_SUBMIT: the file is not ready. The session is a new one then; where there is none,

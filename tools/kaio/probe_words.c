@@ -72,6 +72,9 @@ const char *words_short(const struct answer *answer, char out_text[WORDS_SHORT_B
             if (answer->is_late) {
                 return "no answer";
             }
+            if (answer->short_of > 0) {
+                return "short";
+            }
             if (answer->os_error == 0 || channel == NULL) {
                 return words_result(answer->result);
             }
@@ -261,27 +264,41 @@ static void say_submit_error(const struct report *report, const struct probe *pr
     }
 }
 
-static void say_event_error(const struct probe *probe, char out_text[WORDS_REASON_BYTES]) {
-    switch (probe->answer.os_error) {
+static void say_event_error(const struct report *report, const struct probe *probe,
+                            char out_text[WORDS_REASON_BYTES]) {
+    static const char misfit[] = "size or alignment are not what the file system needs";
+    const struct answer *answer = &probe->answer;
+    if (answer->short_of > 0) {
+        (void)snprintf(out_text, WORDS_REASON_BYTES, "short: %" PRId64 " of %" PRIu64 " bytes",
+                       answer->value, answer->short_of);
+        return;
+    }
+    switch (answer->os_error) {
         case 0:
             say(out_text, "the event came, and was not counted by the eventfd");
             return;
         case EAGAIN:
             (void)snprintf(out_text, WORDS_REASON_BYTES,
                            "would have slept (tried %u times): do it again without the flag",
-                           (unsigned)probe->answer.again_count);
+                           (unsigned)answer->again_count);
             return;
         case EOPNOTSUPP:
             say(out_text, "io_submit takes it, then the file system does not");
             return;
         case EINVAL:
-            say(out_text, "size or alignment are not what the file system needs");
+            if (report->target.fill_error != 0) {
+                (void)snprintf(out_text, WORDS_REASON_BYTES,
+                               "%s; or the file, which could not be filled: %s", misfit,
+                               strerror(report->target.fill_error));
+            } else {
+                say(out_text, misfit);
+            }
             return;
         case EFBIG:
             say(out_text, "over RLIMIT_FSIZE, or over the largest file here");
             return;
         default:
-            say(out_text, strerror(probe->answer.os_error));
+            say(out_text, strerror(answer->os_error));
     }
 }
 
@@ -331,7 +348,7 @@ static void say_error(const struct report *report, const struct probe *probe,
             say_submit_error(report, probe, out_text);
             return;
         case CHANNEL_EVENT:
-            say_event_error(probe, out_text);
+            say_event_error(report, probe, out_text);
             return;
     }
 }

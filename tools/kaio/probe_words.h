@@ -18,7 +18,7 @@ const char *words_error(int os_error, char out_text[WORDS_SHORT_BYTES]);
 const char *words_signal(int signal, char out_text[WORDS_SHORT_BYTES]);
 
 // words_short is an answer in at most 20 characters: "ok", "submit: EOPNOTSUPP", "event: EAGAIN",
-// "killed: SIGSYS", "no answer", "not tried". `out_text` may be what is returned.
+// "killed: SIGSYS", "short", "no answer", "not tried". `out_text` may be what is returned.
 const char *words_short(const struct answer *answer, char out_text[WORDS_SHORT_BYTES]);
 
 // words_reason says why the answer is what it is, and what is noteworthy of a good one; "" when
