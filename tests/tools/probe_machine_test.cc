@@ -222,6 +222,21 @@ TEST_F(ProbeMachineTest, AFullFileSystemIsAnAnswer) {
     EXPECT_EQ(Report::Said(Report(ending.out).Find("direct_writes", "overwrite")), "not tried");
 }
 
+// Both files of a probe need room for a block.
+TEST_F(ProbeMachineTest, OnAnAlmostFullFileSystemBothWaysHaveRoom) {
+    const Mount mounted(folder_, kTmpfs, "size=64k");
+    WriteFile(mounted / "file", Pattern(64 * 1024 - 20 * 1024));
+
+    const Ending ending = Probe(mounted.path());
+    const Ending tables = Command({"probe", mounted.path()}).Run();
+
+    const Report report(ending.out);
+    EXPECT_THAT(ending.err, HasSubstr("could not be filled: No space left on device\n"));
+    EXPECT_EQ(report.Opcode("pwrite"), kOk);
+    EXPECT_THAT(report.Flag("none", "write", "direct"), AnyOf(kOk, "not tried"));
+    EXPECT_THAT(tables.out, HasSubstr("\n  the file's content        incomplete "));
+}
+
 // A file system is frozen while a Freeze lasts: who writes sleeps where not even SIGKILL reaches.
 // A child thaws it when the pipe to it ends, also by the death of this process and its group.
 class Freeze {

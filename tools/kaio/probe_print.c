@@ -239,7 +239,7 @@ static void print_target(const struct target *target) {
     print_place("direct reads", &target->places[PROBE_READ][PROBE_DIRECT]);
     print_place("direct writes", &target->places[PROBE_WRITE][PROBE_DIRECT]);
     if (target->fill_error != 0) {
-        print_answer("the file's content", "none", strerror(target->fill_error));
+        print_answer("the file's content", "incomplete", strerror(target->fill_error));
     }
 }
 

@@ -348,8 +348,7 @@ static bool is_beside(const struct target *target, int fd) {
     return magic_of(&found) == target->file_system_magic && id_of(&found) == target->file_system_id;
 }
 
-// fill writes the whole file, so that it has blocks on the disk. Returns 0 or an errno value.
-static int fill(int fd) {
+static int write_whole(int fd) {
     static char bytes[TARGET_FILE_BYTES];
     memset(bytes, 'k', sizeof bytes);
     size_t done = 0;
@@ -361,6 +360,24 @@ static int fill(int fd) {
         done += (size_t)count;
     }
     return fdatasync(fd) == 0 ? 0 : errno;
+}
+
+// fill writes the whole file, so that it has blocks on the disk. The first error is kept.
+static void fill(int fd, struct target_files *files) {
+    int error = write_whole(fd);
+    if (files->fill_error == 0) {
+        files->fill_error = error;
+    }
+}
+
+// give_back has the files take no room where there is not enough to fill both: no file shall be
+// without, of what is left for the probes.
+static void give_back(const struct target_files *files) {
+    for (int mode = 0; mode < PROBE_MODE_COUNT; ++mode) {
+        if (files->fill_error != 0 && files->fds[PROBE_WRITE][mode] >= 0) {
+            (void)!ftruncate(files->fds[PROBE_WRITE][mode], 0);
+        }
+    }
 }
 
 // open_made makes a file for each mode. Direct by fcntl(2), as open(2) may make one and then
@@ -375,7 +392,7 @@ static void open_made(struct target *target, bool is_for_reads, struct target_fi
             return;
         }
         if (fd >= 0) {
-            files->fill_error = fill(fd);
+            fill(fd, files);
         }
         if (fd >= 0 && mode == PROBE_DIRECT && fcntl(fd, F_SETFL, O_DIRECT) != 0) {
             error = errno;
@@ -387,6 +404,7 @@ static void open_made(struct target *target, bool is_for_reads, struct target_fi
             set_open(files, PROBE_READ, (enum probe_mode)mode, fd, error);
         }
     }
+    give_back(files);
 }
 
 // reopen opens the pipe `fd` by name, which makes of it what a named one is. Without /proc it stays
