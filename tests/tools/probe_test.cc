@@ -1074,6 +1074,44 @@ TEST_F(ProbeTest, WithoutStatxAlignmentsAreNotReported) {
     EXPECT_EQ(report.Opcode("pread"), "ok");
 }
 
+TEST_F(ProbeTest, AFilterThatKillsAtTheAlignmentCostsNothingElse) {
+    Command probe = Probe({"--json"});
+    probe.Before([] { EXPECT_EQ(Filter({SYS_statx}, SECCOMP_RET_KILL_PROCESS), 0); });
+
+    const Ending ending = ExpectProbed(probe);
+
+    EXPECT_EQ(ending.err,
+              "kaio: probe: " + folder_.path() + ": statx: killed by SIGSYS: a seccomp filter\n");
+    EXPECT_EQ(Report(ending.out).Opcode("pwrite"), "ok");
+}
+
+TEST_F(ProbeTest, AFilterThatKillsAtTheFilesLeavesTheCalls) {
+    Command probe = Probe({"--json"});
+    probe.Before([] { EXPECT_EQ(Filter({SYS_fdatasync}, SECCOMP_RET_KILL_PROCESS), 0); });
+
+    const Ending ending = ExpectProbed(probe);
+
+    EXPECT_EQ(ending.err, "kaio: probe: " + folder_.path() +
+                              ": fdatasync: killed by SIGSYS: a seccomp filter\n");
+    const Report report(ending.out);
+    EXPECT_EQ(report.Call("io_submit"), "ok");
+    EXPECT_EQ(report.Opcode("pread"), "not tried");
+    EXPECT_EQ(Report::Text(report.Find("opcodes", "pread"), "reason"),
+              "what opens the files was killed");
+    EXPECT_TRUE(json_is_false(json_object_get(report.Get("path", "buffered_read"), "is_open")));
+}
+
+TEST_F(ProbeTest, AFilterThatKillsAtTheFirstLookIsSaid) {
+    Command probe = Probe({"--json"});
+    probe.Before([] { EXPECT_EQ(Filter({SYS_statfs}, SECCOMP_RET_KILL_PROCESS), 0); });
+
+    const Ending ending = probe.Run();
+
+    EXPECT_EQ(ending.exit_status, 1);
+    EXPECT_EQ(ending.err,
+              "kaio: probe: " + folder_.path() + ": statfs: killed by SIGSYS: a seccomp filter\n");
+}
+
 // Where no file without a name can be made, one gets a name and loses it at once.
 void RefuseNamelessFiles() {
     sock_filter program[] = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),

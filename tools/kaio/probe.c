@@ -19,6 +19,7 @@
 #include "probe_report.h"
 #include "probe_system.h"
 #include "probe_target.h"
+#include "probe_words.h"
 #include "probe_worker.h"
 #include "progress.h"
 
@@ -121,27 +122,31 @@ static void survey(void *context) {
     target_survey(context);
 }
 
-// run_job runs a job on the target in a child that must end well.
-static bool run_job(struct report *report, void (*job)(void *context), const char *operation) {
+// run_job runs a job on the target in a child that must answer: false when it did not, which was
+// said. One that was killed answers, and is not `out_is_done`.
+static bool run_job(struct report *report, void (*job)(void *context), bool *out_is_done) {
     struct worker_end end;
-    if (!worker_run(job, &report->target, report->timeout_s, &end)) {
+    struct target *target = &report->target;
+    char name[WORDS_SHORT_BYTES];
+    if (!worker_run(job, target, report->timeout_s, &end)) {
         return false;
     }
-    switch (end.fate) {
-        case WORKER_DONE:
-            return true;
-        case WORKER_KILLED:
-            return message_error("%s: %s: killed by signal %d", report->target.path, operation,
-                                 end.signal);
-        case WORKER_LATE:
-            break;
+    *out_is_done = end.fate == WORKER_DONE;
+    if (end.fate == WORKER_LATE) {
+        return message_error("%s: %s: no answer within %u s", target->path, target->step,
+                             (unsigned)report->timeout_s);
     }
-    return message_error("%s: %s: no answer within %u s", report->target.path, operation,
-                         (unsigned)report->timeout_s);
+    if (end.fate == WORKER_KILLED) {
+        message_note("%s: %s: killed by %s%s", target->path, target->step,
+                     words_signal(end.signal, name),
+                     end.signal == SIGSYS ? ": a seccomp filter" : "");
+    }
+    return true;
 }
 
 static bool find_target(struct report *report) {
-    if (!run_job(report, examine, "stat")) {
+    bool is_done = false;
+    if (!run_job(report, examine, &is_done) || !is_done) {
         return false;
     }
     const struct target *target = &report->target;
@@ -170,11 +175,24 @@ static bool is_permitted(const struct target *target, bool is_agreed) {
     return is_yes || message_error("%s: not probed", target->path);
 }
 
+static void set_not_opened(struct target *target) {
+    for (int operation = 0; operation < PROBE_OPERATION_COUNT; ++operation) {
+        for (int mode = 0; mode < PROBE_MODE_COUNT; ++mode) {
+            target->places[operation][mode] = (struct place){.why = WHY_NOT_OPENED};
+        }
+    }
+}
+
 // open_target finds out which files there are for PATH. A folder that no file can be made in still
-// has answers about the calls.
+// has answers about the calls, and so has one where that is deadly.
 static bool open_target(struct report *report) {
-    if (!run_job(report, survey, "open")) {
+    bool is_done = false;
+    if (!run_job(report, survey, &is_done)) {
         return false;
+    }
+    if (!report->target.is_surveyed) {
+        set_not_opened(&report->target);
+        return true;
     }
     const struct target *target = &report->target;
     const struct place *place = &target->places[PROBE_READ][PROBE_BUFFERED];

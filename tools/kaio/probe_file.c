@@ -294,9 +294,11 @@ static void run(struct report *report, struct probe *probe) {
 bool file_probe(struct report *report) {
     static const struct round_work work = {.begin = begin, .run = run};
     size_t first = report_next(report, PROBE_GROUP_OPCODE, 0);
-    if (!session_is_possible(report)) {
+    bool is_possible = session_is_possible(report);
+    if (!is_possible || !report->target.is_surveyed) {
+        enum why why = is_possible ? WHY_NOT_OPENED : WHY_NO_CALL;
         for (size_t i = first; i < report->probe_count; ++i) {
-            report->probes[i].answer = (struct answer){.why = WHY_NO_CALL};
+            report->probes[i].answer = (struct answer){.why = why};
         }
         return true;
     }

@@ -68,6 +68,7 @@ enum why {
     WHY_REPLACED = 8,       // PATH is no longer what it was when it was looked at
     WHY_ELSEWHERE = 9,      // what is made in the file's folder is on another file system
     WHY_NOT_BEGUN = 10,     // there was no context or no memory for it: os_error
+    WHY_NOT_OPENED = 11,    // the child that opens the files was killed
 };
 
 enum probe_operation { PROBE_READ = 0, PROBE_WRITE = 1 };
@@ -111,6 +112,8 @@ struct target {
     const char *path;  // as the user wrote it
     enum target_kind kind;
     const char *unsafe_text;  // what TARGET_UNSAFE is
+    const char *step;         // the call that the child is about to make
+    bool is_surveyed;         // `places` say what there is
     int stat_error;
     struct identity identity;
     uint64_t file_system_magic;

@@ -141,6 +141,7 @@ static_assert(TARGET_PATH_BYTES >= PATH_MAX, "realpath writes that much");
 
 // find_folder finds where files are made: in PATH itself, or where the file itself is.
 static int find_folder(struct target *target) {
+    target->step = "realpath";
     if (realpath(target->path, target->folder) == NULL) {
         return errno;
     }
@@ -171,14 +172,16 @@ static bool is_same(const struct target *target, int fd) {
 
 // look fills `out_found` and `out_file_system` from one and the same file, whatever becomes of its
 // name. A folder is asked by its name for what is mounted on it at the first question.
-static int look(const char *path, struct stat *out_found, struct statfs *out_file_system) {
-    int fd = open(path, O_PATH | O_CLOEXEC);
+static int look(struct target *target, struct stat *out_found, struct statfs *out_file_system) {
+    target->step = "stat";
+    int fd = open(target->path, O_PATH | O_CLOEXEC);
     if (fd < 0) {
         return errno;
     }
     int error = fstat(fd, out_found) == 0 ? 0 : errno;
     bool is_folder = error == 0 && S_ISDIR(out_found->st_mode);
-    if ((is_folder ? statfs(path, out_file_system) : fstatfs(fd, out_file_system)) != 0) {
+    target->step = "statfs";
+    if ((is_folder ? statfs(target->path, out_file_system) : fstatfs(fd, out_file_system)) != 0) {
         *out_file_system = (struct statfs){0};
     }
     (void)close(fd);
@@ -199,7 +202,7 @@ static uint64_t id_of(const struct statfs *file_system) {
 void target_examine(struct target *target) {
     struct stat found = {0};
     struct statfs file_system = {0};
-    target->stat_error = look(target->path, &found, &file_system);
+    target->stat_error = look(target, &found, &file_system);
     if (target->stat_error != 0) {
         return;
     }
@@ -334,21 +337,24 @@ static int make_named(struct target *target) {
 }
 
 static int make_file(struct target *target) {
+    target->step = "open";
     int fd = open(target->folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     bool is_unknown = errno == EOPNOTSUPP || errno == EISDIR || errno == EINVAL || errno == ENOENT;
     return fd < 0 && is_unknown ? make_named(target) : fd;
 }
 
 // is_beside: `fd` is on the file system of PATH, as far as that is told.
-static bool is_beside(const struct target *target, int fd) {
+static bool is_beside(struct target *target, int fd) {
     struct statfs found;
+    target->step = "statfs";
     if (target->file_system_magic == 0 || fstatfs(fd, &found) != 0) {
         return true;
     }
     return magic_of(&found) == target->file_system_magic && id_of(&found) == target->file_system_id;
 }
 
-static int write_whole(int fd) {
+static int write_whole(struct target *target, int fd) {
+    target->step = "write";
     static char bytes[TARGET_FILE_BYTES];
     memset(bytes, 'k', sizeof bytes);
     size_t done = 0;
@@ -359,12 +365,13 @@ static int write_whole(int fd) {
         }
         done += (size_t)count;
     }
+    target->step = "fdatasync";
     return fdatasync(fd) == 0 ? 0 : errno;
 }
 
 // fill writes the whole file, so that it has blocks on the disk. The first error is kept.
-static void fill(int fd, struct target_files *files) {
-    int error = write_whole(fd);
+static void fill(struct target *target, int fd, struct target_files *files) {
+    int error = write_whole(target, fd);
     if (files->fill_error == 0) {
         files->fill_error = error;
     }
@@ -392,8 +399,9 @@ static void open_made(struct target *target, bool is_for_reads, struct target_fi
             return;
         }
         if (fd >= 0) {
-            fill(fd, files);
+            fill(target, fd, files);
         }
+        target->step = "fcntl";
         if (fd >= 0 && mode == PROBE_DIRECT && fcntl(fd, F_SETFL, O_DIRECT) != 0) {
             error = errno;
             (void)close(fd);
@@ -457,6 +465,7 @@ static void open_sockets(struct target_files *files) {
 
 void target_open(struct target *target, struct target_files *out_files) {
     struct target_files files = {0};
+    target->step = "open";
     switch (target->kind) {
         case TARGET_FOLDER:
             open_made(target, true, &files);
@@ -539,6 +548,8 @@ void target_survey(struct target *target) {
     target_open(target, &files);
     memcpy(target->places, files.places, sizeof target->places);
     target->fill_error = files.fill_error;
+    target->is_surveyed = true;
+    target->step = "statx";
     if (files.fds[PROBE_READ][PROBE_BUFFERED] >= 0) {
         read_alignment(files.fds[PROBE_READ][PROBE_BUFFERED], &target->alignment);
     }

@@ -30,7 +30,8 @@ void target_examine(struct target *target);
 // target_open opens or makes all files of `target`, and says there what could not be removed.
 void target_open(struct target *target, struct target_files *out_files);
 
-// target_survey opens the files once, and keeps what there is to tell about them.
+// target_survey opens the files once, and keeps what there is to tell about them: `places` are
+// known from is_surveyed on.
 void target_survey(struct target *target);
 
 // target_kind_name is what PATH is, in a word or two.

@@ -139,6 +139,8 @@ const char *words_place(const struct place *place, char out_text[WORDS_REASON_BY
         case WHY_NOT_BEGUN:
             say_both(out_text, "there is no context or no memory to try it with", place->os_error);
             return out_text;
+        case WHY_NOT_OPENED:
+            return "what opens the files was killed";
         case WHY_NONE:
             break;
     }
