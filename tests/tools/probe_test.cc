@@ -163,13 +163,15 @@ TEST_F(ProbeTest, WithoutAPathTheCurrentFolderIsProbed) {
 }
 
 TEST_F(ProbeTest, AnOutputThatCannotBeWrittenIsAnError) {
-    Command probe = Probe();
-    probe.Before([] { dup2(open("/dev/full", O_WRONLY), STDOUT_FILENO); });
+    for (const char *option : {"--timeout=10", "--json", "--help"}) {
+        Command probe = Probe({option});
+        probe.Before([] { dup2(open("/dev/full", O_WRONLY), STDOUT_FILENO); });
 
-    const Ending ending = probe.Run();
+        const Ending ending = probe.Run();
 
-    EXPECT_EQ(ending.exit_status, 1);
-    EXPECT_EQ(ending.err, "kaio: probe: stdout: write: No space left on device\n");
+        EXPECT_EQ(ending.exit_status, 1) << option;
+        EXPECT_EQ(ending.err, "kaio: probe: stdout: write: No space left on device\n") << option;
+    }
 }
 
 // ---- JSON ----
@@ -301,6 +303,18 @@ TEST_F(ProbeTest, LimitsAreThoseOfTheProcess) {
     EXPECT_EQ(Report::Number(report.Get("process"), "rlimit_fsize"), 123456789);
     EXPECT_EQ(Report::Number(report.Get("process"), "rlimit_nofile"), 77);
     EXPECT_EQ(Report::Number(report.Get("process"), "rlimit_memlock"), 65536);
+}
+
+TEST_F(ProbeTest, ALimitThatIsTooLargeForANumberIsNone) {
+    Command probe = Probe({"--json"});
+    probe.Before([] {
+        const rlimit fsize = {RLIM_INFINITY - 1, RLIM_INFINITY};
+        EXPECT_EQ(setrlimit(RLIMIT_FSIZE, &fsize), 0);
+    });
+
+    const Report report = ReportOf(probe);
+
+    EXPECT_TRUE(json_is_null(report.Get("process", "rlimit_fsize")));
 }
 
 // From linux/capability.h, which clashes with what the C library declares on some systems.

@@ -23,7 +23,7 @@
 #include "probe_worker.h"
 #include "progress.h"
 
-enum { DEFAULT_TIMEOUT_S = 10, TIMEOUT_MAX_S = 3600 };
+enum { DEFAULT_TIMEOUT_S = 10, TIMEOUT_MAX_S = 3600, OUTPUT_BYTES = 64 * 1024 };
 
 enum key { KEY_JSON = 0x100, KEY_TIMEOUT };
 
@@ -233,22 +233,37 @@ static bool is_clean(const struct target *target) {
                          strerror(target->leftover_error));
 }
 
-static bool print(const struct report *report, bool wants_json) {
-    if (!wants_json) {
-        probe_print(report);
-    } else if (!probe_json(report)) {
-        return false;
-    }
+// end_output has the end of the program fail when not all was written, also what --help says.
+static void end_output(void) {
     errno = 0;
-    bool is_written = fflush(stdout) == 0 && ferror(stdout) == 0;
-    return is_written || message_os_error("stdout", "write", errno == 0 ? EIO : errno);
+    if (fflush(stdout) != 0 || ferror(stdout) != 0) {
+        (void)message_os_error("stdout", "write", errno == 0 ? EIO : errno);
+        _exit(EXIT_FAILURE);
+    }
+}
+
+// begin_output keeps all that is written for the end, where the cause of a failure is still known.
+static bool begin_output(void) {
+    static char lines[OUTPUT_BYTES];
+    return setvbuf(stdout, lines, _IOFBF, sizeof lines) == 0 && atexit(end_output) == 0;
+}
+
+static bool print(const struct report *report, bool wants_json) {
+    if (wants_json) {
+        return probe_json(report);
+    }
+    probe_print(report);
+    return true;
 }
 
 int probe_command(int argc, char **argv) {
     static const struct argp argp = {option_list, parse, "[PATH]", documentation, NULL, NULL, NULL};
     struct arguments arguments = {.path = ".", .timeout_s = DEFAULT_TIMEOUT_S};
-    (void)argp_parse(&argp, argc, argv, 0, NULL, &arguments);
     message_begin("probe");
+    if (!begin_output()) {
+        return EXIT_FAILURE;
+    }
+    (void)argp_parse(&argp, argc, argv, 0, NULL, &arguments);
     (void)signal(SIGXFSZ, SIG_IGN);  // a write beyond RLIMIT_FSIZE is an answer, no death
     struct report *report = worker_share(sizeof *report);
     if (report == NULL) {

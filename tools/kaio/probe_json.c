@@ -1,7 +1,9 @@
 #include "probe_json.h"
 
+#include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "message.h"
@@ -12,14 +14,17 @@
 // A number that grows when a key changes its meaning or goes; new keys may come without.
 enum { FORMAT_VERSION = 1 };
 
-// Of all functions below: what there is no memory for is left out, and json_dumpf then fails.
+// Of all functions below: what there is no memory for is left out, and the whole is incomplete
+// then.
+static bool is_incomplete;
 
 static json_t *number(uint64_t value) {
     return json_integer((json_int_t)value);
 }
 
+// What is more than an integer of JSON can be here is a limit, and as good as none.
 static json_t *number_or_null(bool is_known, uint64_t value) {
-    return is_known ? number(value) : json_null();
+    return is_known && value <= INT64_MAX ? number(value) : json_null();
 }
 
 static json_t *told_number(struct told told) {
@@ -47,7 +52,7 @@ static json_t *text_or_null(const char *bytes) {
 }
 
 static void set(json_t *object, const char *key, json_t *value) {
-    (void)json_object_set_new(object, key, value);
+    is_incomplete |= json_object_set_new(object, key, value) != 0;
 }
 
 // ---- the system ----
@@ -133,7 +138,7 @@ static json_t *probe_array(const struct report *report, enum probe_group group,
          i = report_next(report, group, i + 1)) {
         json_t *object = probe_object(report, &report->probes[i]);
         add_more(object, &report->probes[i]);
-        (void)json_array_append_new(array, object);
+        is_incomplete |= json_array_append_new(array, object) != 0;
     }
     return array;
 }
@@ -215,11 +220,12 @@ bool probe_json(const struct report *report) {
     set(object, "priorities", probe_array(report, PROBE_GROUP_PRIORITY, add_number));
     set(object, "rw_flags", probe_array(report, PROBE_GROUP_RW_FLAG, add_way));
     set(object, "direct_writes", probe_array(report, PROBE_GROUP_DIRECT_WRITE, add_times));
-    bool is_done = json_dumpf(object, stdout, JSON_INDENT(2)) == 0;
+    char *lines = is_incomplete ? NULL : json_dumps(object, JSON_INDENT(2));
     json_decref(object);
-    if (!is_done) {
-        return message_error("JSON: it could not be made or written");
+    if (lines == NULL) {
+        return message_os_error("JSON", "make", ENOMEM);
     }
-    (void)putchar('\n');
+    (void)puts(lines);
+    free(lines);
     return true;
 }
