@@ -143,6 +143,26 @@ TEST_F(ProbeTest, WhatATerminalWouldActOnIsNotPrinted) {
     EXPECT_THAT(ending.out, Not(HasSubstr("\033")));
 }
 
+// The last is a control character of two bytes, and one of a single byte is none in UTF-8.
+TEST_F(ProbeTest, WhatATerminalWouldActOnIsNotInAMessageEither) {
+    const Ending ending = Command({"probe", "\033[31mevil\nkaio: fine\xc2\x9b\x9b \xc3\xa4"}).Run();
+
+    EXPECT_EQ(ending.err,
+              "kaio: probe: ?[31mevil?kaio: fine?? \xc3\xa4: stat: No such file or directory\n");
+}
+
+TEST_F(ProbeTest, CharactersOfTwoBytesThatATerminalWouldActOnAreNotPrinted) {
+    const std::string path = folder_ /
+                             "csi\xc2\x9b"
+                             "31m \xc3\xa4";
+    ASSERT_EQ(mkdir(path.c_str(), 0700), 0);
+
+    const Ending ending = ExpectProbed(Command({"probe", path}));
+
+    EXPECT_THAT(ending.out, HasSubstr("csi?31m"));
+    EXPECT_THAT(ending.out, HasSubstr("\xc3\xa4\n"));
+}
+
 TEST_F(ProbeTest, ATerminalShowsThatItWorksAndIsCleanInTheEnd) {
     const Ending ending = ExpectProbed(Probe().OnTerminal());
 
@@ -255,12 +275,13 @@ TEST_F(ProbeTest, EveryProbeHasTheSameKeysAndSaysOneOfFiveResults) {
 }
 
 TEST_F(ProbeTest, APathThatIsNotUtf8IsShownWithQuestionMarks) {
-    const std::string path = folder_ / "gr\xfc\xdf";
+    const std::string path =
+        folder_ / "gr\xfc\xdf \xc3\xa4 \xed\xa0\x80 \xc0\xaf \xf4\x90\x80\x80 \xe2\x82";
     ASSERT_EQ(mkdir(path.c_str(), 0700), 0);
 
     const Report report = ReportOf(Command({"probe", "--json", path}));
 
-    EXPECT_EQ(Report::Text(report.Get("path"), "path"), folder_ / "gr??");
+    EXPECT_EQ(Report::Text(report.Get("path"), "path"), folder_ / "gr?? \xc3\xa4 ??? ?? ???? ??");
 }
 
 // ---- what the system says ----

@@ -5,13 +5,19 @@
 #include <string.h>
 
 #include "progress.h"
+#include "text.h"
 
 static const char *command = "";
 
+// Two paths of the greatest length and what is said of them; more is cut off.
+enum { LINE_BYTES = 10 * 1024 };
+
 __attribute__((format(printf, 1, 0))) static void say(const char *format, va_list arguments) {
+    char line[LINE_BYTES];
+    (void)vsnprintf(line, sizeof line, format, arguments);
     progress_clear();
     (void)fprintf(stderr, "kaio: %s: ", command);
-    (void)vfprintf(stderr, format, arguments);
+    text_put(stderr, line, sizeof line);
     (void)fputc('\n', stderr);
 }
 

@@ -1,6 +1,7 @@
 // tools/kaio/message.h: what a command says on stderr: `kaio: COMMAND: FILE: OPERATION: CAUSE`.
 //
-// Every line takes the place of the progress line. All functions that say an error return false, so
+// Every line takes the place of the progress line, and has nothing in it that a terminal would act
+// on: see text.h. All functions that say an error return false, so
 // that a failure can be said and returned in one statement.
 
 #ifndef KAIO_TOOLS_KAIO_MESSAGE_H_

@@ -22,6 +22,7 @@
 #include "probe_words.h"
 #include "probe_worker.h"
 #include "progress.h"
+#include "text.h"
 
 enum { DEFAULT_TIMEOUT_S = 10, TIMEOUT_MAX_S = 3600, OUTPUT_BYTES = 64 * 1024 };
 
@@ -168,7 +169,9 @@ static bool is_permitted(const struct target *target, bool is_agreed) {
         return message_error("%s: is a block device: to read from it, say --yes", target->path);
     }
     char answer[16] = "";
-    (void)fprintf(stderr, "Probe %s by reading? [y/N] ", target->path);
+    (void)fputs("Probe ", stderr);
+    text_put(stderr, target->path, strlen(target->path));
+    (void)fputs(" by reading? [y/N] ", stderr);
     bool is_yes =
         fgets(answer, sizeof answer, stdin) != NULL &&
         (strcmp(answer, "y\n") == 0 || strcmp(answer, "Y\n") == 0 || strcmp(answer, "yes\n") == 0);

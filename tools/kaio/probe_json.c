@@ -10,6 +10,7 @@
 #include "probe_system.h"
 #include "probe_target.h"
 #include "probe_words.h"
+#include "text.h"
 
 // A number that grows when a key changes its meaning or goes; new keys may come without.
 enum { FORMAT_VERSION = 1 };
@@ -31,18 +32,17 @@ static json_t *told_number(struct told told) {
     return number_or_null(told.is_known, told.value);
 }
 
-// text makes a string of any bytes; what is not UTF-8 becomes "?".
+// text makes a string of any bytes; each that is no UTF-8 becomes "?".
 static json_t *text(const char *bytes) {
-    json_t *string = json_string(bytes);
     char plain[TARGET_PATH_BYTES];
-    if (string != NULL) {
-        return string;
-    }
     (void)snprintf(plain, sizeof plain, "%s", bytes);
-    for (char *letter = plain; *letter != '\0'; ++letter) {
-        if ((unsigned char)*letter >= 0x80) {
-            *letter = '?';
+    size_t i = 0;
+    while (plain[i] != '\0') {
+        size_t count = text_character(plain + i);
+        if (count == 0) {
+            plain[i] = '?';
         }
+        i += count == 0 ? 1 : count;
     }
     return json_string(plain);
 }

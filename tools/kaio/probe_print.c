@@ -8,6 +8,7 @@
 #include "probe_system.h"
 #include "probe_target.h"
 #include "probe_words.h"
+#include "text.h"
 
 enum {
     LINE_COLUMNS = 100,
@@ -40,15 +41,11 @@ static size_t fitting_bytes(const char *text, size_t room) {
 }
 
 // print_wrapped writes `text` from `column` on, where the line is already, and ends the line.
-// What a terminal would act on is shown as "?".
 static void print_wrapped(const char *text, int column) {
     size_t room = (size_t)(LINE_COLUMNS - column);
     for (;;) {
         size_t count = fitting_bytes(text, room);
-        for (size_t i = 0; i < count; ++i) {
-            unsigned char letter = (unsigned char)text[i];
-            (void)putchar(letter < ' ' || letter == 0x7f ? '?' : letter);
-        }
+        text_put(stdout, text, count);
         (void)putchar('\n');
         text += count;
         text += strspn(text, " ");
