@@ -808,6 +808,32 @@ TEST_F(ProbeTest, AMissingPathIsSaid) {
     ExpectRefused({"probe", "--json", ""}, ": stat: No such file or directory");
 }
 
+TEST_F(ProbeTest, AFolderThatHasNoNameAnyMoreIsSaid) {
+    const std::string path = folder_ / "gone";
+    ASSERT_EQ(mkdir(path.c_str(), 0700), 0);
+
+    const Ending ending = Command({"probe"})
+                              .Before([&path] {
+                                  EXPECT_EQ(chdir(path.c_str()), 0);
+                                  EXPECT_EQ(rmdir(path.c_str()), 0);
+                              })
+                              .Run();
+
+    EXPECT_EQ(ending.exit_status, 1);
+    EXPECT_EQ(ending.err, "kaio: probe: .: realpath: No such file or directory\n");
+}
+
+TEST_F(ProbeTest, WithoutAFileAlignmentsAreNotAskedFor) {
+    ASSERT_EQ(chmod(folder_.path().c_str(), 0500), 0);
+
+    const Ending ending = ExpectProbed(Probe().BoundByModes());
+
+    ASSERT_EQ(chmod(folder_.path().c_str(), 0700), 0);
+    EXPECT_THAT(ending.out,
+                HasSubstr("\n  statx                     not asked: there is no file\n"));
+    EXPECT_THAT(ending.out, Not(HasSubstr("not reported")));
+}
+
 TEST_F(ProbeTest, AFileThatMayNotBeReadIsSaid) {
     WriteFile(folder_ / "file", "bytes");
     ASSERT_EQ(chmod((folder_ / "file").c_str(), 0), 0);

@@ -78,10 +78,12 @@ static const char documentation[] =
     "Find out what asynchronous I/O this kernel, this process and the file system of PATH (the "
     "current folder) accept."
     "\v"
-    "Nothing that is there is written to, and nothing is left behind.  In a folder a file without "
-    "a name is made, read and written; of a regular file it is read, and writes go to a file "
-    "without a name in its folder; a block device is read after a question, or with --yes; for a "
-    "pipe or a socket one of our own is probed.\n\n"
+    "Nothing that is there is written to, and nothing is left behind.  (The time of the last "
+    "access of what is read may change where it is another user's; a folder's own times do where a "
+    "file has to have a name for a moment.)  In a folder a file without a name is made, read and "
+    "written; of a regular file it is read, and writes go to a file without a name in its folder; "
+    "a block device is read after a question, or with --yes; for a pipe or a socket one of our own "
+    "is probed.\n\n"
     "`submit: ERROR' is what io_submit refused, `event: ERROR' what it took and the event then "
     "refused.  Each probe is made in a child: one that a seccomp filter kills, or that gets no "
     "answer in time, is an answer too.\n\n"
@@ -152,7 +154,7 @@ static bool find_target(struct report *report) {
     }
     const struct target *target = &report->target;
     if (target->stat_error != 0) {
-        return message_os_error(target->path, "stat", target->stat_error);
+        return message_os_error(target->path, target->step, target->stat_error);
     }
     if (target->kind == TARGET_UNSAFE) {
         return message_error("%s: %s: not probed", target->path, target->unsafe_text);

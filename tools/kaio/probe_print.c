@@ -201,6 +201,10 @@ static void print_size(const char *name, bool is_known, uint32_t bytes) {
 static void print_alignment(const struct alignment *alignment) {
     char text[TEXT_BYTES];
     (void)puts("\nAlignment, as statx reports it");
+    if (!alignment->is_asked) {
+        print_fact("statx", "not asked: there is no file");
+        return;
+    }
     if (alignment->os_error != 0) {
         print_fact("statx", strerror(alignment->os_error));
     }

@@ -83,6 +83,7 @@ struct place {
 
 // What statx tells; a part of which nothing is said has is_... false.
 struct alignment {
+    bool is_asked;
     int os_error;  // of statx
     bool is_direct_known;
     uint32_t memory_bytes;

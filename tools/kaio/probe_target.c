@@ -522,6 +522,7 @@ static_assert(sizeof(struct statx_answer) == 0x100, "0x100");
 
 static void read_alignment(int fd, struct alignment *alignment) {
     struct statx_answer answer = {0};
+    alignment->is_asked = true;
 #ifdef SYS_statx
     if (syscall(SYS_statx, fd, "", AT_EMPTY_PATH, ASK_DIRECT | ASK_ATOMIC | ASK_DIRECT_READ,
                 &answer) != 0) {

@@ -379,9 +379,7 @@ static void say_good(const struct probe *probe, char out_text[WORDS_REASON_BYTES
             return;
         case PROBE_GROUP_RW_FLAG:
             if (answer->again_count > 0) {
-                (void)snprintf(out_text, WORDS_REASON_BYTES,
-                               "would have slept at first; went well after a write without the "
-                               "flag");
+                say(out_text, "would have slept at first; went well after one without the flag");
             }
             return;
         case PROBE_GROUP_DIRECT_WRITE:
