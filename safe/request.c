@@ -574,7 +574,9 @@ static kaio_status retype(const struct kaio_queue_place *queue, struct kaio_slot
                   .size_bytes = (uint32_t)slot->iocb.aio_nbytes}};
     uintptr_t file_bits = queue->attachments[slot->attachment].bits;
     const struct kaio_file_place *file = kaio_file_at(kaio_bits_index(file_bits));
-    if (!kaio_file_is_open(file, file_bits)) {  // dropped since
+    assert(file != NULL);
+    // Dropped since: the request pins it all the same.
+    if (!kaio_file_is_open(file, file_bits)) {
         return kaio_file_refusal(file_bits);
     }
     kaio_status status = check_transfer(slot->buffer, file, &transfer);
