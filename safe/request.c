@@ -251,7 +251,7 @@ static void release_sync(struct kaio_queue_place *queue, struct kaio_slot *sync)
         kaio_request_append_staged(queue, sync);
         return;
     }
-    sync->kernel_result = 0;
+    kaio_slot_set_result(sync, 0);
     --queue->staged_count;
     kaio_request_append_finished(queue, sync);
 }
@@ -322,7 +322,7 @@ void kaio_request_cancel_staged(struct kaio_queue_place *queue, struct kaio_slot
     }
     --queue->staged_count;
     slot->flags |= KAIO_SLOT_WAS_CANCELLED;
-    slot->kernel_result = 0;
+    kaio_slot_set_result(slot, 0);
     kaio_request_finish(queue, slot);
     kaio_queue_raise(queue);
 }
@@ -416,7 +416,7 @@ void kaio_request_collect_strays(struct kaio_queue_place *queue) {
         }
         --queue->idle_count;
         slot->refusal = (uint16_t)(stray & ~KAIO_LIFE_MASK);
-        slot->kernel_result = 0;
+        kaio_slot_set_result(slot, 0);
         kaio_request_append_finished(queue, slot);
         kaio_queue_raise(queue);
     }

@@ -106,7 +106,7 @@ void kaio_request_settle_syncs(struct kaio_queue_place *queue, const struct kaio
 // kaio_request_is_whole tells whether a finished transfer moved all that it was asked to.
 static inline bool kaio_request_is_whole(const struct kaio_slot *slot) {
     return slot->refusal == KAIO_OK && (slot->flags & KAIO_SLOT_WAS_CANCELLED) == 0 &&
-           slot->kernel_result == (int64_t)slot->iocb.aio_nbytes;
+           kaio_slot_result(slot) == (int64_t)slot->iocb.aio_nbytes;
 }
 
 static inline void kaio_request_append_finished(struct kaio_queue_place *queue,

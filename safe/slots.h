@@ -45,7 +45,7 @@ struct kaio_slot {
     _Atomic uintptr_t stray;
     struct kaio_buffer_place *buffer;  // pinned, or NULL
     uint64_t user;
-    int64_t kernel_result;
+    int64_t sent_ns;           // when it was last given to the kernel, CLOCK_MONOTONIC; 0: never
     uint32_t next;             // in the list of free, finished or held slots
     uint32_t attachment;       // index in the queue's table of files
     _Atomic uint32_t queue;    // index of the queue that has the run; 0: none
@@ -82,6 +82,16 @@ static inline uint32_t kaio_slot_kind(uintptr_t word) {
 
 static inline uintptr_t kaio_slot_load(const struct kaio_slot *slot) {
     return atomic_load_explicit(&slot->word, memory_order_relaxed);
+}
+
+// The kernel's result stands in a word of the iocb that must be 0 when it is sent, and that nobody
+// looks at afterwards: io_event.res, or -errno of the submit call.
+static inline int64_t kaio_slot_result(const struct kaio_slot *slot) {
+    return (int64_t)slot->iocb.aio_reserved2;
+}
+
+static inline void kaio_slot_set_result(struct kaio_slot *slot, int64_t result) {
+    slot->iocb.aio_reserved2 = (uint64_t)result;
 }
 
 // kaio_slot_enter changes the state and keeps life and kind.

@@ -1,0 +1,212 @@
+#include <errno.h>
+
+#include "attach.h"
+#include "buffer_pin.h"
+#include "kaio/safe/buffer.h"
+#include "kaio/safe/queue.h"
+#include "kernel.h"
+#include "queue_steps.h"
+#include "request.h"
+
+kaio_status kaio_queue_drain(kaio_queue *queue, kaio_deadline deadline,
+                             kaio_queue_counts *out_left) {
+    if (out_left == NULL) {
+        return kaio_status_make(KAIO_NULL_ARGUMENT, KAIO_SUBJECT_OUTPUT);
+    }
+    kaio_status status;
+    struct kaio_queue_place *place = kaio_queue_enter(queue, &status);
+    if (place == NULL) {
+        return status;
+    }
+    status = kaio_queue_wait_for(place, UINT32_MAX, deadline);  // cut to what is owed
+    *out_left = kaio_queue_counts_of(place);
+    kaio_queue_leave();
+    return status.code == KAIO_NOTHING_TO_WAIT_FOR ? kaio_status_ok() : status;
+}
+
+static uint64_t busy_count(uint32_t count, unsigned shift) {
+    return (uint64_t)(count > UINT16_MAX ? UINT16_MAX : count) << shift;
+}
+
+static kaio_status busy(const struct kaio_queue_place *queue) {
+    kaio_status status = kaio_status_make(KAIO_BUSY, KAIO_SUBJECT_QUEUE);
+    status.detail = busy_count(queue->idle_count, 0) | busy_count(queue->staged_count, 16) |
+                    busy_count(queue->in_flight_count, 32) | busy_count(queue->finished_count, 48);
+    return status;
+}
+
+kaio_status kaio_queue_close(kaio_queue **move_queue) {
+    if (move_queue == NULL) {
+        return kaio_status_make(KAIO_NULL_ARGUMENT, KAIO_SUBJECT_QUEUE);
+    }
+    kaio_status why;
+    struct kaio_queue_place *queue = kaio_queue_enter(*move_queue, &why);
+    if (queue == NULL) {
+        return why;
+    }
+    if (queue->free_count != queue->depth) {
+        why = busy(queue);
+        kaio_queue_leave();
+        return why;
+    }
+    kaio_detach_all(queue);
+    long error = kaio_kernel_destroy(queue->ctx);
+    kaio_queue_release(queue);
+    kaio_queue_leave();
+    *move_queue = NULL;
+    kaio_buffer_collect();
+    return error < 0 ? kaio_status_os(KAIO_SUBJECT_QUEUE, (int)-error) : kaio_status_ok();
+}
+
+static bool is_poll_in_flight(const struct kaio_slot *slot) {
+    uintptr_t word = kaio_slot_load(slot);
+    return kaio_slot_kind(word) == KAIO_KIND_POLL && kaio_word_state(word) == KAIO_SLOT_IN_FLIGHT;
+}
+
+// cancel_polls asks for the end of every poll in flight: nothing else would end them. Returns how
+// many may stay all the same, because the kernel was not to be asked; io_destroy ends those.
+static uint32_t cancel_polls(struct kaio_queue_place *queue) {
+    uint32_t lasting_count = 0;
+    for (uint32_t i = 0; i < queue->depth; ++i) {
+        struct kaio_slot *slot = &queue->slots[i];
+        if (is_poll_in_flight(slot)) {
+            int error = kaio_queue_ask_end(queue, slot);
+            lasting_count += error != 0 && error != EINVAL;  // EINVAL: its event is on its way
+        }
+    }
+    return lasting_count;
+}
+
+// quiesce waits until the kernel has nothing of the queue any more: first for the events, which
+// tell how each request ended, then for io_destroy. False: it could not be made sure.
+static bool quiesce(struct kaio_queue_place *queue) {
+    kaio_queue_reap(queue);
+    uint32_t lasting_count = cancel_polls(queue);
+    while (queue->in_flight_count > lasting_count) {
+        uint32_t count = queue->in_flight_count - lasting_count;
+        count = count < KAIO_REAP_COUNT ? count : KAIO_REAP_COUNT;
+        long answer = kaio_queue_reap_call(queue, count, NULL);
+        if (answer < 0 && answer != -EINTR) {
+            break;
+        }
+    }
+    bool is_destroyed = kaio_kernel_destroy(queue->ctx) == 0;
+    return is_destroyed || queue->in_flight_count == 0;
+}
+
+// A farewell is what the requests of a destroyed queue go through.
+struct farewell {
+    kaio_lost_handler *on_lost;
+    void *context;
+    kaio_destroy_report report;
+};
+
+static void say_farewell(struct kaio_queue_place *queue, struct kaio_slot *slot,
+                         struct farewell *farewell) {
+    kaio_completion completion;
+    kaio_queue_deliver(queue, slot, &completion);
+    bool had_buffer = completion.buffer != NULL;
+    if (farewell->on_lost != NULL) {
+        kaio_queue_leave();  // its own calls begin anew; those on this queue find it ending
+        farewell->on_lost(farewell->context, &completion);
+        (void)kaio_call_begin();
+    }
+    if (completion.buffer != NULL) {
+        ++farewell->report.dropped_count;
+        kaio_completion_drop(&completion);
+    } else if (had_buffer) {
+        ++farewell->report.given_back_count;
+    }
+}
+
+// abandon_to_kernel leaves a request and its buffer where they are for ever: the kernel may still
+// write to them.
+static void abandon_to_kernel(const struct kaio_slot *slot, struct farewell *farewell) {
+    if (slot->buffer != NULL) {
+        kaio_buffer_leak(slot->buffer);
+        ++farewell->report.leaked_count;
+    }
+}
+
+// end_unsent turns what never reached the kernel into finished requests, CANCELLED.
+static void end_unsent(struct kaio_slot *slot) {
+    slot->flags |= KAIO_SLOT_WAS_CANCELLED;
+    kaio_slot_set_result(slot, 0);
+}
+
+// part_with ends one slot, whatever its state. True: the slot is free now.
+static bool part_with(struct kaio_queue_place *queue, struct kaio_slot *slot, bool is_quiet,
+                      struct farewell *farewell) {
+    switch (kaio_word_state(kaio_slot_load(slot))) {
+        case KAIO_SLOT_FREE:
+            return true;
+        case KAIO_SLOT_IN_FLIGHT:
+            if (!is_quiet) {
+                abandon_to_kernel(slot, farewell);
+                return false;
+            }
+            // The context is gone and so is the event: it ended, and how is known of polls alone.
+            if (is_poll_in_flight(slot)) {
+                end_unsent(slot);
+            } else {
+                kaio_slot_set_result(slot, -EIO);
+            }
+            break;
+        case KAIO_SLOT_IDLE:
+        case KAIO_SLOT_STAGED:
+            end_unsent(slot);
+            break;
+        default:
+            break;
+    }
+    say_farewell(queue, slot, farewell);
+    return true;
+}
+
+// destroy ends an entered queue. Its slots go back to be reused only when all of them are free.
+static void destroy(struct kaio_queue_place *queue, struct farewell *farewell) {
+    kaio_request_collect_strays(queue);
+    bool is_quiet = quiesce(queue);
+    bool is_clean = true;
+    queue->is_ending = 1;
+    for (uint32_t i = 0; i < queue->depth; ++i) {
+        is_clean &= part_with(queue, &queue->slots[i], is_quiet, farewell);
+    }
+    if (is_clean) {
+        kaio_detach_all(queue);
+        kaio_queue_release(queue);
+    } else {
+        // Its files stay pinned, its slots taken, and its place is never used again.
+        uintptr_t word = atomic_load_explicit(&queue->place.word, memory_order_relaxed);
+        atomic_store(&queue->place.word, (kaio_bits_life(word) + KAIO_LIFE_ONE) | KAIO_STATE_FREE);
+        kaio_queue_free_memory(queue);
+        atomic_store(&queue->owner, 0);
+    }
+}
+
+kaio_status kaio_queue_destroy(kaio_queue **move_queue, kaio_lost_handler *on_lost, void *context,
+                               kaio_destroy_report *out_report) {
+    if (move_queue == NULL) {
+        return kaio_status_make(KAIO_NULL_ARGUMENT, KAIO_SUBJECT_QUEUE);
+    }
+    if (out_report == NULL) {
+        return kaio_status_make(KAIO_NULL_ARGUMENT, KAIO_SUBJECT_OUTPUT);
+    }
+    kaio_status why;
+    struct kaio_queue_place *queue = kaio_queue_enter(*move_queue, &why);
+    if (queue == NULL) {
+        return why;
+    }
+    struct farewell farewell = {.on_lost = on_lost, .context = context};
+    *move_queue = NULL;  // first: a handler may reuse the variable
+    destroy(queue, &farewell);
+    kaio_queue_leave();
+    *out_report = farewell.report;
+    kaio_buffer_collect();
+    return kaio_status_ok();
+}
+
+void kaio_queue_destroy_quietly(struct kaio_queue_place *queue) {
+    struct farewell farewell = {.on_lost = NULL};
+    destroy(queue, &farewell);
+}

@@ -1,0 +1,67 @@
+// kaio/safe/queue_steps.h (private): what the files of the queue do for each other, inside a call.
+
+#ifndef KAIO_SAFE_QUEUE_STEPS_H_
+#define KAIO_SAFE_QUEUE_STEPS_H_
+
+#include "kaio/safe/queue.h"
+#include "queue_place.h"
+#include "slots.h"
+
+// How many events one io_getevents(2) is asked for.
+enum { KAIO_REAP_COUNT = 64 };
+
+// ---- queue.c ----
+
+// kaio_queue_release returns the memory and the place of a queue whose slots are all free.
+void kaio_queue_release(struct kaio_queue_place *queue);
+
+// kaio_queue_free_memory returns what a queue has besides its slots.
+void kaio_queue_free_memory(struct kaio_queue_place *queue);
+
+kaio_queue_counts kaio_queue_counts_of(const struct kaio_queue_place *queue);
+
+// ---- queue_flush.c ----
+
+// kaio_queue_send sends what is staged until nothing is left or the kernel is short of memory.
+kaio_flush_report kaio_queue_send(struct kaio_queue_place *queue);
+
+// kaio_queue_send_status is the answer for that.
+kaio_status kaio_queue_send_status(const kaio_flush_report *report);
+
+// ---- queue_wait.c ----
+
+// kaio_queue_reap finishes what has arrived and never waits.
+void kaio_queue_reap(struct kaio_queue_place *queue);
+
+// kaio_queue_reap_call finishes up to KAIO_REAP_COUNT requests through the kernel, waiting for
+// `min_count` of them. Returns as io_getevents does.
+long kaio_queue_reap_call(struct kaio_queue_place *queue, uint32_t min_count,
+                          struct kaio_raw_old_timespec *timeout);
+
+// kaio_queue_wait_for is kaio_queue_wait in an entered queue.
+kaio_status kaio_queue_wait_for(struct kaio_queue_place *queue, uint32_t min_count,
+                                kaio_deadline deadline);
+
+// ---- queue_take.c ----
+
+// kaio_queue_deliver turns a slot that will not change any more into a completion and frees it.
+void kaio_queue_deliver(struct kaio_queue_place *queue, struct kaio_slot *slot,
+                        kaio_completion *out_completion);
+
+// ---- queue_cancel.c ----
+
+// kaio_queue_ask_end asks the kernel for the end of a request that is in flight. 0: it began to
+// end; else an errno.
+int kaio_queue_ask_end(const struct kaio_queue_place *queue, struct kaio_slot *slot);
+
+// ---- queue_end.c ----
+
+// kaio_queue_destroy_quietly destroys an entered queue and drops its buffers.
+void kaio_queue_destroy_quietly(struct kaio_queue_place *queue);
+
+// ---- queue_owner.c ----
+
+// kaio_queue_end_with_thread is called in a thread that ends.
+void kaio_queue_end_with_thread(uint32_t thread);
+
+#endif  // KAIO_SAFE_QUEUE_STEPS_H_

@@ -1,0 +1,177 @@
+#define _POSIX_C_SOURCE 200809L  // clock_gettime
+
+#include <errno.h>
+#include <time.h>
+
+#include "kaio/safe/queue.h"
+#include "kernel.h"
+#include "queue_steps.h"
+#include "request.h"
+
+enum { NS_PER_S = 1000000000 };
+
+// ---- reap ----
+
+// settle ends the request that an event names. Events that name none in flight were seen in the
+// field (a kernel delivered some twice): they are counted, and nothing else.
+static void settle(struct kaio_queue_place *queue, const struct kaio_raw_event *event) {
+    uintptr_t bits = (uintptr_t)event->data;
+    uint32_t index = kaio_bits_index(bits) - queue->first_slot;
+    if (KAIO_UNLIKELY(
+            index >= queue->depth ||
+            kaio_slot_load(&queue->slots[index]) !=
+                kaio_slot_word(kaio_bits_life(bits), kaio_bits_kind(bits), KAIO_SLOT_IN_FLIGHT))) {
+        ++queue->duplicate_count;
+        return;
+    }
+    struct kaio_slot *slot = &queue->slots[index];
+    kaio_slot_set_result(slot, event->res);
+    --queue->in_flight_count;
+    kaio_request_finish(queue, slot);
+}
+
+// reap_ring settles what is in the ring, without a system call. False: the ring cannot be trusted.
+static bool reap_ring(struct kaio_queue_place *queue) {
+    const struct kaio_raw_event *events;
+    uint32_t count;
+    while ((count = kaio_raw_ring_peek(&queue->consumer, &events)) != 0) {
+        if (KAIO_UNLIKELY(count == KAIO_RAW_RING_CORRUPT)) {
+            return false;
+        }
+        for (uint32_t k = 0; k < count; ++k) {
+            settle(queue, &events[k]);
+        }
+        kaio_raw_ring_consume(&queue->consumer, count);
+    }
+    return true;
+}
+
+long kaio_queue_reap_call(struct kaio_queue_place *queue, uint32_t min_count,
+                          struct kaio_raw_old_timespec *timeout) {
+    struct kaio_raw_event events[KAIO_REAP_COUNT];
+    long count =
+        kaio_kernel_getevents(queue->ctx, (long)min_count, KAIO_REAP_COUNT, events, timeout);
+    for (long i = 0; i < count; ++i) {
+        settle(queue, &events[i]);
+    }
+    return count;
+}
+
+void kaio_queue_reap(struct kaio_queue_place *queue) {
+    if (queue->in_flight_count == 0) {
+        return;
+    }
+    if (KAIO_LIKELY(queue->consumer.ring != NULL)) {
+        if (KAIO_LIKELY(reap_ring(queue))) {
+            return;
+        }
+        queue->consumer.ring = NULL;  // from now on only through the kernel, which knows the truth
+    }
+    struct kaio_raw_old_timespec no_time = {.tv_sec = 0};
+    while (queue->in_flight_count > 0 &&
+           kaio_queue_reap_call(queue, 0, &no_time) == KAIO_REAP_COUNT) {
+    }
+}
+
+// ---- wait ----
+
+static int64_t now_ns(void) {
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * NS_PER_S + now.tv_nsec;
+}
+
+kaio_deadline kaio_deadline_after_ns(int64_t wait_ns) {
+    if (wait_ns <= 0) {
+        return kaio_deadline_now();
+    }
+    int64_t now = now_ns();
+    return wait_ns > INT64_MAX - now ? kaio_deadline_never() : kaio_deadline_at_ns(now + wait_ns);
+}
+
+// time_left turns a deadline into what the kernel wants: a relative time, NULL for ever. Waits are
+// cut to a day, so that they fit every kernel's seconds; the caller waits again.
+static bool time_left(kaio_deadline deadline, struct kaio_raw_old_timespec *storage,
+                      struct kaio_raw_old_timespec **out_timeout) {
+    const int64_t day_ns = INT64_C(86400) * NS_PER_S;
+    if (deadline.at_ns == INT64_MAX) {
+        *out_timeout = NULL;
+        return true;
+    }
+    int64_t left_ns = deadline.at_ns <= 0 ? 0 : deadline.at_ns - now_ns();
+    if (left_ns <= 0) {
+        return false;
+    }
+    left_ns = left_ns > day_ns ? day_ns : left_ns;
+    *storage = (struct kaio_raw_old_timespec){.tv_sec = (kaio_raw_long)(left_ns / NS_PER_S),
+                                              .tv_nsec = (kaio_raw_long)(left_ns % NS_PER_S)};
+    *out_timeout = storage;
+    return true;
+}
+
+// block waits once for events that are owed. OK also when it was interrupted: the caller looks
+// again.
+static kaio_status block(struct kaio_queue_place *queue, uint32_t wanted_count,
+                         kaio_deadline deadline) {
+    struct kaio_raw_old_timespec storage;
+    struct kaio_raw_old_timespec *timeout;
+    if (!time_left(deadline, &storage, &timeout)) {
+        return kaio_status_make(KAIO_TIMED_OUT, KAIO_SUBJECT_QUEUE);
+    }
+    // With something still to be sent one event is enough: its place may be what the kernel lacks.
+    uint32_t min_count = queue->staged_first < queue->staged_end ? 1 : wanted_count;
+    min_count = min_count < queue->in_flight_count ? min_count : queue->in_flight_count;
+    min_count = min_count < KAIO_REAP_COUNT ? min_count : KAIO_REAP_COUNT;
+    long count = kaio_queue_reap_call(queue, min_count, timeout);
+    return count < 0 && count != -EINTR ? kaio_status_os(KAIO_SUBJECT_QUEUE, (int)-count)
+                                        : kaio_status_ok();
+}
+
+static uint32_t owed_count(const struct kaio_queue_place *queue) {
+    return queue->finished_count + queue->in_flight_count + queue->staged_count;
+}
+
+kaio_status kaio_queue_wait_for(struct kaio_queue_place *queue, uint32_t min_count,
+                                kaio_deadline deadline) {
+    for (;;) {
+        kaio_request_collect_strays(queue);
+        kaio_flush_report report = kaio_queue_send(queue);
+        kaio_queue_reap(queue);
+        if (queue->staged_first < queue->staged_end && report.os_error == 0) {
+            continue;  // a sync that waited for what was just reaped
+        }
+        uint32_t owed = owed_count(queue);
+        if (min_count > 0 && owed == 0) {
+            return kaio_status_make(KAIO_NOTHING_TO_WAIT_FOR, KAIO_SUBJECT_QUEUE);
+        }
+        uint32_t wanted = min_count < owed ? min_count : owed;
+        if (queue->finished_count >= wanted) {
+            return kaio_status_ok();
+        }
+        if (queue->in_flight_count == 0) {
+            return kaio_queue_send_status(&report);
+        }
+        kaio_status status = block(queue, wanted - queue->finished_count, deadline);
+        if (!kaio_status_is_ok(status)) {
+            return status;
+        }
+    }
+}
+
+kaio_status kaio_queue_wait(kaio_queue *queue, uint32_t min_count, kaio_deadline deadline,
+                            uint32_t *out_ready_count) {
+    if (out_ready_count == NULL) {
+        return kaio_status_make(KAIO_NULL_ARGUMENT, KAIO_SUBJECT_OUTPUT);
+    }
+    kaio_status status;
+    struct kaio_queue_place *place = kaio_queue_enter(queue, &status);
+    if (place == NULL) {
+        return status;
+    }
+    status = kaio_queue_wait_for(place, min_count, deadline);
+    if (kaio_status_is_ok(status)) {
+        *out_ready_count = place->finished_count;
+    }
+    kaio_queue_leave();
+    return status;
+}
