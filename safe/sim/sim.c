@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
@@ -33,11 +35,18 @@ struct context {
 static struct context *contexts;
 static kaio_sim_script script;
 static kaio_sim_calls calls;
-static uint64_t random_state;
+static kaio_sim_watcher *watcher;
+static void *watcher_context;
+
+// Draws about requests and about calls have a stream each: how often a wait calls is up to the
+// clock, and what becomes of the requests must not be.
+enum { STREAM_REQUESTS = 0, STREAM_CALLS = 1 };
+static uint64_t random_states[2];
 
 void kaio_sim_play(const kaio_sim_script *next) {
     script = *next;
-    random_state = next->seed;
+    random_states[STREAM_REQUESTS] = next->seed;
+    random_states[STREAM_CALLS] = ~next->seed;
     calls = (kaio_sim_calls){.setup_count = 0};
 }
 
@@ -54,12 +63,63 @@ static bool spend(uint32_t *count) {
     return true;
 }
 
+void kaio_sim_watch(kaio_sim_watcher *next, void *context) {
+    watcher = next;
+    watcher_context = context;
+}
+
+static void tell(const kaio_sim_note *note) {
+    if (watcher != NULL) {
+        watcher(watcher_context, note);
+    }
+}
+
 // next_random is splitmix64.
-static uint64_t next_random(void) {
-    uint64_t z = (random_state += UINT64_C(0x9e3779b97f4a7c15));
+static uint64_t next_random(unsigned stream) {
+    uint64_t z = (random_states[stream] += UINT64_C(0x9e3779b97f4a7c15));
     z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
     z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
     return z ^ (z >> 31);
+}
+
+// happens draws whether something with `chance` does; what never happens draws nothing.
+static bool happens(uint16_t chance, unsigned stream) {
+    return chance != 0 && (next_random(stream) & UINT16_MAX) < chance;
+}
+
+static int32_t one_of(const int32_t *errors, size_t count, unsigned stream) {
+    return errors[next_random(stream) % count];
+}
+#define ONE_OF(errors, stream) one_of((errors), sizeof(errors) / sizeof *(errors), (stream))
+
+static kaio_sim_request request_of(const struct kaio_raw_iocb *iocb) {
+    return (kaio_sim_request){.data = iocb->aio_data,
+                              .opcode = iocb->aio_lio_opcode,
+                              .priority = iocb->aio_reqprio,
+                              .rw_flags = iocb->aio_rw_flags,
+                              .fd = iocb->aio_fildes,
+                              .flags = iocb->aio_flags,
+                              .event_fd = iocb->aio_resfd,
+                              .address = iocb->aio_buf,
+                              .size_bytes = iocb->aio_nbytes,
+                              .offset_bytes = iocb->aio_offset};
+}
+
+// tell_call tells of a call that returns `answer`.
+static void tell_call(kaio_sim_event event, kaio_raw_context ctx, uint64_t count, long answer) {
+    kaio_sim_note note = {.event = event, .ctx = ctx, .count = count, .answer = answer};
+    tell(&note);
+}
+
+static void tell_request(kaio_sim_event event, kaio_raw_context ctx, kaio_sim_cause cause,
+                         int64_t answer, uint64_t count, const struct kaio_raw_iocb *iocb) {
+    kaio_sim_note note = {.event = event,
+                          .cause = cause,
+                          .ctx = ctx,
+                          .answer = answer,
+                          .count = count,
+                          .request = request_of(iocb)};
+    tell(&note);
 }
 
 static struct context *context_of(kaio_raw_context ctx) {
@@ -132,10 +192,13 @@ static struct context *make_context(unsigned nr_events) {
     return context;
 }
 
-long kaio_sim_setup(unsigned nr_events, kaio_raw_context *out_ctx) {
-    ++calls.setup_count;
+static long setup(unsigned nr_events, kaio_raw_context *out_ctx) {
+    static const int32_t errors[] = {EAGAIN, ENOMEM, ENOSYS, EPERM};
     if (spend(&script.setup_error_count)) {
         return -script.setup_error;
+    }
+    if (happens(script.chances.setup_failure, STREAM_CALLS)) {
+        return -ONE_OF(errors, STREAM_CALLS);
     }
     struct context *context = make_context(nr_events);
     if (context == NULL) {
@@ -146,6 +209,62 @@ long kaio_sim_setup(unsigned nr_events, kaio_raw_context *out_ctx) {
     contexts = context;
     *out_ctx = (kaio_raw_context)(uintptr_t)context->ring;
     return 0;
+}
+
+long kaio_sim_setup(unsigned nr_events, kaio_raw_context *out_ctx) {
+    ++calls.setup_count;
+    long answer = setup(nr_events, out_ctx);
+    tell_call(KAIO_SIM_SETUP, answer == 0 ? *out_ctx : 0, nr_events, answer);
+    return answer;
+}
+
+// check_flags has the kernel itself say what it thinks of the flags: of a transfer of one byte
+// from or to an address where nothing can be, so that nothing moves.
+static long check_flags(const struct kaio_raw_iocb *iocb) {
+    if (iocb->aio_rw_flags == 0) {
+        return 0;
+    }
+    bool is_read = iocb->aio_lio_opcode == KAIO_RAW_CMD_PREAD;
+    struct iovec nowhere = {.iov_base = (void *)1, .iov_len = 1};
+    long moved = syscall(is_read ? SYS_preadv2 : SYS_pwritev2, (int)iocb->aio_fildes, &nowhere, 1L,
+                         -1L, -1L, (long)iocb->aio_rw_flags);
+    bool is_refused = moved < 0 && (errno == EOPNOTSUPP || errno == EPERM || errno == EINVAL);
+    return is_refused ? -errno : 0;
+}
+
+static bool has_sync(int fd) {
+    struct stat stat;
+    return fstat(fd, &stat) == 0 &&
+           (S_ISREG(stat.st_mode) || S_ISDIR(stat.st_mode) || S_ISBLK(stat.st_mode));
+}
+
+static bool is_ready(const struct kaio_raw_iocb *iocb);
+
+// check_transfer answers as aio_read and aio_write in fs/aio.c do before they start.
+static long check_transfer(const struct kaio_raw_iocb *iocb, int mode) {
+    bool is_read = iocb->aio_lio_opcode == KAIO_RAW_CMD_PREAD;
+    if ((iocb->aio_rw_flags & ~KNOWN_RW_FLAGS) != 0) {
+        return -EOPNOTSUPP;
+    }
+    if ((mode & O_ACCMODE) == (is_read ? O_WRONLY : O_RDONLY)) {
+        return -EBADF;
+    }
+    return iocb->aio_offset < 0 ? -EINVAL : check_flags(iocb);
+}
+
+// check_poll refuses what would wait on a file that has no way to tell.
+static long check_poll(const struct kaio_raw_iocb *iocb) {
+    if (iocb->aio_buf > UINT16_MAX || iocb->aio_nbytes != 0 || iocb->aio_offset != 0 ||
+        iocb->aio_rw_flags != 0) {
+        return -EINVAL;
+    }
+    return has_sync((int)iocb->aio_fildes) && !is_ready(iocb) ? -EINVAL : 0;
+}
+
+static long check_sync(const struct kaio_raw_iocb *iocb) {
+    bool is_plain = iocb->aio_buf == 0 && iocb->aio_nbytes == 0 && iocb->aio_offset == 0 &&
+                    iocb->aio_rw_flags == 0;
+    return is_plain && has_sync((int)iocb->aio_fildes) ? 0 : -EINVAL;
 }
 
 // check answers what io_submit would: 0 or -errno.
@@ -160,22 +279,12 @@ static long check(const struct context *context, const struct kaio_raw_iocb *ioc
     switch (iocb->aio_lio_opcode) {
         case KAIO_RAW_CMD_PREAD:
         case KAIO_RAW_CMD_PWRITE:
-            if ((iocb->aio_rw_flags & ~KNOWN_RW_FLAGS) != 0) {
-                return -EOPNOTSUPP;
-            }
-            mode &= O_ACCMODE;
-            return mode == (iocb->aio_lio_opcode == KAIO_RAW_CMD_PREAD ? O_WRONLY : O_RDONLY)
-                       ? -EBADF
-                       : 0;
+            return check_transfer(iocb, mode);
         case KAIO_RAW_CMD_FSYNC:
         case KAIO_RAW_CMD_FDSYNC:
-            return iocb->aio_buf != 0 || iocb->aio_nbytes != 0 || iocb->aio_rw_flags != 0 ? -EINVAL
-                                                                                          : 0;
+            return check_sync(iocb);
         case KAIO_RAW_CMD_POLL:
-            return iocb->aio_buf > UINT16_MAX || iocb->aio_nbytes != 0 || iocb->aio_offset != 0 ||
-                           iocb->aio_rw_flags != 0
-                       ? -EINVAL
-                       : 0;
+            return check_poll(iocb);
         default:
             return -EINVAL;
     }
@@ -198,15 +307,32 @@ static int64_t transfer(const struct kaio_raw_iocb *iocb, uint64_t size_bytes) {
     bool is_read = iocb->aio_lio_opcode == KAIO_RAW_CMD_PREAD;
     ssize_t moved = is_read ? preadv2(fd, &part, 1, iocb->aio_offset, iocb->aio_rw_flags)
                             : pwritev2(fd, &part, 1, iocb->aio_offset, iocb->aio_rw_flags);
-    if (moved < 0 && errno == ESPIPE) {
-        moved = is_read ? readv(fd, &part, 1) : writev(fd, &part, 1);
+    if (moved < 0 && errno == ESPIPE) {  // no offset: where the file is
+        moved = is_read ? preadv2(fd, &part, 1, -1, iocb->aio_rw_flags)
+                        : pwritev2(fd, &part, 1, -1, iocb->aio_rw_flags);
     }
     return moved < 0 ? -errno : moved;
 }
 
-static int64_t perform(const struct kaio_raw_iocb *iocb) {
+static bool should_fail(int32_t *out_error) {
+    static const int32_t errors[] = {EIO, ENOSPC, EFAULT, EAGAIN, EINTR, ECANCELED};
     if (spend(&script.fail_count)) {
-        return -script.fail_error;
+        *out_error = script.fail_error;
+        return true;
+    }
+    if (happens(script.chances.fail, STREAM_REQUESTS)) {
+        *out_error = ONE_OF(errors, STREAM_REQUESTS);
+        return true;
+    }
+    return false;
+}
+
+static int64_t perform(const struct kaio_raw_iocb *iocb, kaio_sim_cause *out_cause) {
+    int32_t error;
+    *out_cause = KAIO_SIM_HONEST;
+    if (should_fail(&error)) {
+        *out_cause = KAIO_SIM_SCRIPTED;
+        return -error;
     }
     switch (iocb->aio_lio_opcode) {
         case KAIO_RAW_CMD_FSYNC:
@@ -218,38 +344,59 @@ static int64_t perform(const struct kaio_raw_iocb *iocb) {
         default:
             break;
     }
-    bool is_short = iocb->aio_nbytes >= 2 && spend(&script.shorten_count);
+    bool is_short = iocb->aio_nbytes >= 2 && (spend(&script.shorten_count) ||
+                                              happens(script.chances.shorten, STREAM_REQUESTS));
+    *out_cause = is_short ? KAIO_SIM_SHORTENED : KAIO_SIM_HONEST;
     return transfer(iocb, is_short ? iocb->aio_nbytes / 2 : iocb->aio_nbytes);
 }
 
 // end_pending takes the request `index` out of what is in flight and posts its event.
-static void end_pending(struct context *context, uint32_t index, int64_t result) {
-    const struct kaio_raw_iocb *iocb = &context->pending[index];
-    int event_fd = (iocb->aio_flags & KAIO_RAW_FLAG_RESFD) != 0 ? (int)iocb->aio_resfd : -1;
+static void end_pending(struct context *context, uint32_t index, kaio_sim_cause cause,
+                        int64_t result) {
+    struct kaio_raw_iocb iocb = context->pending[index];
+    int event_fd = (iocb.aio_flags & KAIO_RAW_FLAG_RESFD) != 0 ? (int)iocb.aio_resfd : -1;
     struct kaio_raw_event event = {
-        .data = iocb->aio_data, .obj = context->objects[index], .res = result};
+        .data = iocb.aio_data, .obj = context->objects[index], .res = result};
     uint32_t rest = --context->pending_count - index;
     memmove(&context->pending[index], &context->pending[index + 1],
             rest * sizeof *context->pending);
     memmove(&context->objects[index], &context->objects[index + 1],
             rest * sizeof *context->objects);
     post(context, &event, event_fd);
-    if (spend(&script.duplicate_count)) {
+    bool is_doubled =
+        spend(&script.duplicate_count) || happens(script.chances.duplicate, STREAM_REQUESTS);
+    if (is_doubled) {
         post(context, &event, event_fd);
     }
+    tell_request(KAIO_SIM_ENDED, (kaio_raw_context)(uintptr_t)context->ring, cause, result,
+                 is_doubled ? 2 : 1, &iocb);
 }
 
-// complete_one ends one request of `context`. False: none can end now.
+static uint32_t count_ready(const struct context *context) {
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < context->pending_count; ++i) {
+        count += is_ready(&context->pending[i]);
+    }
+    return count;
+}
+
+// complete_one ends one request of `context`: the oldest that can end, or any. False: none can.
 static bool complete_one(struct context *context) {
-    uint32_t count = context->pending_count;
-    uint32_t first = script.reorder && count > 0 ? (uint32_t)(next_random() % count) : 0;
-    for (uint32_t n = 0; n < count; ++n) {
-        uint32_t index = (first + n) % count;
-        struct kaio_raw_iocb iocb = context->pending[index];
-        if (is_ready(&iocb)) {
-            end_pending(context, index, perform(&iocb));
-            return true;
+    uint32_t skipped_count = 0;
+    if (script.reorder) {
+        uint32_t ready_count = count_ready(context);
+        skipped_count =
+            ready_count == 0 ? 0 : (uint32_t)(next_random(STREAM_REQUESTS) % ready_count);
+    }
+    for (uint32_t i = 0; i < context->pending_count; ++i) {
+        struct kaio_raw_iocb iocb = context->pending[i];
+        if (!is_ready(&iocb) || skipped_count-- > 0) {
+            continue;
         }
+        kaio_sim_cause cause;
+        int64_t result = perform(&iocb, &cause);
+        end_pending(context, i, cause, result);
+        return true;
     }
     return false;
 }
@@ -266,32 +413,56 @@ uint32_t kaio_sim_complete(uint32_t count) {
     return done;
 }
 
+// consider answers for one iocb as io_submit would: 0 or -errno.
+static long consider(const struct context *context, const struct kaio_raw_iocb *iocb,
+                     kaio_sim_cause *out_cause) {
+    static const int32_t errors[] = {EBADF, EINVAL, EOPNOTSUPP, EPERM, EOVERFLOW};
+    static const int32_t shortages[] = {EAGAIN, ENOMEM};
+    *out_cause = KAIO_SIM_SCRIPTED;
+    if (happens(script.chances.shortage, STREAM_REQUESTS)) {
+        return -ONE_OF(shortages, STREAM_REQUESTS);
+    }
+    if (happens(script.chances.refuse, STREAM_REQUESTS)) {
+        return -ONE_OF(errors, STREAM_REQUESTS);
+    }
+    *out_cause = KAIO_SIM_HONEST;
+    return check(context, iocb);
+}
+
+static void take(struct context *context, struct kaio_raw_iocb *iocb) {
+    iocb->aio_key = 0;
+    ++calls.request_count;
+    if ((iocb->aio_flags & KAIO_RAW_FLAG_IOPRIO) != 0) {
+        ++calls.ioprio_count;
+        calls.last_ioprio = (uint16_t)iocb->aio_reqprio;
+    }
+    context->objects[context->pending_count] = (uintptr_t)iocb;
+    context->pending[context->pending_count++] = *iocb;
+    tell_request(KAIO_SIM_TOOK, (kaio_raw_context)(uintptr_t)context->ring, KAIO_SIM_HONEST, 0, 0,
+                 iocb);
+    if (!script.hold && !script.late && !happens(script.chances.delay, STREAM_REQUESTS)) {
+        (void)complete_one(context);
+    }
+}
+
 // accept takes iocbs[0..nr) until one is wrong; returns as io_submit does.
 static long accept(struct context *context, long nr, struct kaio_raw_iocb **iocbs) {
     for (long i = 0; i < nr; ++i) {
-        long error = check(context, iocbs[i]);
+        kaio_sim_cause cause;
+        long error = consider(context, iocbs[i], &cause);
         if (error != 0) {
+            tell_request(KAIO_SIM_REFUSED, (kaio_raw_context)(uintptr_t)context->ring, cause, error,
+                         0, iocbs[i]);
             return i > 0 ? i : error;
         }
-        iocbs[i]->aio_key = 0;
-        ++calls.request_count;
-        if ((iocbs[i]->aio_flags & KAIO_RAW_FLAG_IOPRIO) != 0) {
-            ++calls.ioprio_count;
-            calls.last_ioprio = (uint16_t)iocbs[i]->aio_reqprio;
-        }
-        context->objects[context->pending_count] = (uintptr_t)iocbs[i];
-        context->pending[context->pending_count++] = *iocbs[i];
-        if (!script.hold && !script.late) {
-            (void)complete_one(context);
-        }
+        take(context, iocbs[i]);
     }
     return nr;
 }
 
-long kaio_sim_submit(kaio_raw_context ctx, long nr, struct kaio_raw_iocb **iocbs) {
-    ++calls.submit_count;
+static long submit(kaio_raw_context ctx, long nr, struct kaio_raw_iocb **iocbs) {
     struct context *context = context_of(ctx);
-    if (context == NULL) {
+    if (context == NULL || nr < 0) {
         return -EINVAL;
     }
     if (!spend(&script.submit_error_after) && spend(&script.submit_error_count)) {
@@ -303,6 +474,14 @@ long kaio_sim_submit(kaio_raw_context ctx, long nr, struct kaio_raw_iocb **iocbs
     int saved_errno = errno;
     long answer = accept(context, nr, iocbs);
     errno = saved_errno;
+    return answer;
+}
+
+long kaio_sim_submit(kaio_raw_context ctx, long nr, struct kaio_raw_iocb **iocbs) {
+    ++calls.submit_count;
+    tell_call(KAIO_SIM_SUBMIT, ctx, (uint64_t)nr, 0);
+    long answer = submit(ctx, nr, iocbs);
+    tell_call(KAIO_SIM_SUBMITTED, ctx, (uint64_t)nr, answer);
     return answer;
 }
 
@@ -342,48 +521,80 @@ static long copy_out(struct context *context, long nr, struct kaio_raw_event *ou
     return count;
 }
 
+static long getevents_error(void) {
+    static const int32_t errors[] = {EFAULT, EINVAL, ENOSYS};
+    if (spend(&script.getevents_error_count)) {
+        return -script.getevents_error;
+    }
+    if (happens(script.chances.interrupt, STREAM_CALLS)) {
+        return -EINTR;
+    }
+    return happens(script.chances.getevents_failure, STREAM_CALLS) ? -ONE_OF(errors, STREAM_CALLS)
+                                                                   : 0;
+}
+
 long kaio_sim_getevents(kaio_raw_context ctx, long min_nr, long nr,
                         struct kaio_raw_event *out_events, struct kaio_raw_old_timespec *timeout) {
     ++calls.getevents_count;
     struct context *context = context_of(ctx);
-    if (context == NULL || min_nr < 0 || min_nr > nr) {
-        return -EINVAL;
-    }
-    if (spend(&script.getevents_error_count)) {
-        return -script.getevents_error;
+    long error = context == NULL || min_nr < 0 || min_nr > nr ? -EINVAL : getevents_error();
+    if (error != 0) {
+        tell_call(KAIO_SIM_GOT, ctx, (uint64_t)min_nr, error);
+        return error;
     }
     int saved_errno = errno;
-    bool is_missing = spend(&script.missed_count);
+    bool is_missing = spend(&script.missed_count) || happens(script.chances.miss, STREAM_CALLS);
     if (!is_missing) {
         wait_for(context, min_nr, timeout);
     }
     long count = copy_out(context, nr, out_events);
+    tell_call(KAIO_SIM_GOT, ctx, (uint64_t)min_nr, count);
     while (is_missing && complete_one(context)) {
     }
     errno = saved_errno;
     return count;
 }
 
-long kaio_sim_cancel(kaio_raw_context ctx, struct kaio_raw_iocb *iocb,
-                     struct kaio_raw_event *result) {
-    (void)result;  // which no kernel writes to
-    ++calls.cancel_count;
-    struct context *context = context_of(ctx);
+static long cancel(struct context *context, const struct kaio_raw_iocb *iocb) {
     if (spend(&script.cancel_error_count)) {
         return -script.cancel_error;
+    }
+    if (happens(script.chances.cancel_failure, STREAM_CALLS)) {
+        return -EPERM;
     }
     for (uint32_t i = 0; context != NULL && i < context->pending_count; ++i) {
         if (context->objects[i] == (uintptr_t)iocb &&
             context->pending[i].aio_lio_opcode == KAIO_RAW_CMD_POLL) {
-            end_pending(context, i, 0);
+            end_pending(context, i, KAIO_SIM_HONEST, 0);
             return -EINPROGRESS;
         }
     }
     return -EINVAL;
 }
 
-long kaio_sim_destroy(kaio_raw_context ctx) {
-    ++calls.destroy_count;
+long kaio_sim_cancel(kaio_raw_context ctx, struct kaio_raw_iocb *iocb,
+                     struct kaio_raw_event *result) {
+    (void)result;  // which no kernel writes to
+    ++calls.cancel_count;
+    long answer = cancel(context_of(ctx), iocb);
+    tell_request(KAIO_SIM_CANCELLED, ctx, KAIO_SIM_HONEST, answer, 0, iocb);
+    return answer;
+}
+
+// finish_silently does what is in flight: the events are lost, the transfers are not.
+static void finish_silently(struct context *context) {
+    while (context->pending_count > 0) {
+        const struct kaio_raw_iocb *iocb = &context->pending[--context->pending_count];
+        if (iocb->aio_lio_opcode != KAIO_RAW_CMD_POLL) {
+            kaio_sim_cause cause;
+            int64_t result = perform(iocb, &cause);
+            tell_request(KAIO_SIM_ENDED, (kaio_raw_context)(uintptr_t)context->ring, cause, result,
+                         0, iocb);
+        }
+    }
+}
+
+static long destroy(kaio_raw_context ctx) {
     struct context **link = &contexts;
     while (*link != NULL && (kaio_raw_context)(uintptr_t)(*link)->ring != ctx) {
         link = &(*link)->next;
@@ -393,14 +604,16 @@ long kaio_sim_destroy(kaio_raw_context ctx) {
         return -EINVAL;
     }
     int saved_errno = errno;
-    while (context->pending_count > 0) {  // the events are lost, the transfers are not
-        const struct kaio_raw_iocb *iocb = &context->pending[--context->pending_count];
-        if (iocb->aio_lio_opcode != KAIO_RAW_CMD_POLL) {
-            (void)perform(iocb);
-        }
-    }
+    finish_silently(context);
     *link = context->next;
     free_context(context);
     errno = saved_errno;
     return 0;
+}
+
+long kaio_sim_destroy(kaio_raw_context ctx) {
+    ++calls.destroy_count;
+    long answer = destroy(ctx);
+    tell_call(KAIO_SIM_DESTROYED, ctx, 0, answer);
+    return answer;
 }

@@ -17,6 +17,21 @@
 
 KAIO_BEGIN_DECLS
 
+// Chances are in 65536ths, drawn once for each call or request.
+typedef struct kaio_sim_chances {
+    uint16_t refuse;             // a request: io_submit refuses it, for one of several reasons
+    uint16_t shortage;           // a request: io_submit has no memory for it
+    uint16_t delay;              // a request: stays in flight, as with `hold`
+    uint16_t shorten;            // a transfer of 2 bytes or more: only half moves
+    uint16_t fail;               // a request: its event has one of several errors
+    uint16_t duplicate;          // an event: comes twice
+    uint16_t interrupt;          // a call of io_getevents: EINTR
+    uint16_t miss;               // a call of io_getevents: what completes comes right behind it
+    uint16_t getevents_failure;  // a call of io_getevents: another error
+    uint16_t cancel_failure;     // a call of io_cancel: EPERM
+    uint16_t setup_failure;      // a call of io_setup: one of several errors
+} kaio_sim_chances;
+
 // A kaio_sim_script says how the kernel misbehaves; zeroed, it does not. Counts run down by one
 // with each call or request that they applied to.
 typedef struct kaio_sim_script {
@@ -41,6 +56,7 @@ typedef struct kaio_sim_script {
     int32_t fail_error;
     uint32_t duplicate_count;  // so many events are delivered twice
     bool no_ring;              // the context's memory is no ring, as under gVisor
+    kaio_sim_chances chances;  // and what happens now and then, from `seed`
 } kaio_sim_script;
 
 // What the simulated kernel was asked.
@@ -65,6 +81,58 @@ uint32_t kaio_sim_complete(uint32_t count);
 
 // kaio_sim_call_counts returns what was asked since the last kaio_sim_play.
 kaio_sim_calls kaio_sim_call_counts(void);
+
+// ---- what it did ----
+
+typedef enum kaio_sim_event {
+    KAIO_SIM_SETUP = 1,    // io_setup returns: answer; on 0 `ctx` is the new context
+    KAIO_SIM_SUBMIT = 2,   // io_submit begins: `count` iocbs
+    KAIO_SIM_TOOK = 3,     // it took a request: `request`
+    KAIO_SIM_REFUSED = 4,  // it did not take one: answer, `request`; nothing behind it is looked at
+    KAIO_SIM_SUBMITTED = 5,  // and returns: answer
+    KAIO_SIM_ENDED = 6,      // a request ended: answer is its result, `count` its events: 0 to 2
+    KAIO_SIM_GOT = 7,        // io_getevents took `answer` events out of the ring, asked for `count`
+    KAIO_SIM_CANCELLED = 8,  // io_cancel returns: answer
+    KAIO_SIM_DESTROYED = 9   // io_destroy returns: answer
+} kaio_sim_event;
+
+// Whether an answer was the script's wish.
+typedef enum kaio_sim_cause {
+    KAIO_SIM_HONEST = 0,
+    KAIO_SIM_SHORTENED = 1,  // asked to move half
+    KAIO_SIM_SCRIPTED = 2
+} kaio_sim_cause;
+
+// A kaio_sim_request is an iocb by value, as it was submitted.
+typedef struct kaio_sim_request {
+    uint64_t data;
+    uint16_t opcode;
+    int16_t priority;
+    int32_t rw_flags;
+    uint32_t fd;
+    uint32_t flags;
+    uint32_t event_fd;
+    uint64_t address;
+    uint64_t size_bytes;
+    int64_t offset_bytes;
+} kaio_sim_request;
+
+// A kaio_sim_note is one thing that the simulated kernel did.
+typedef struct kaio_sim_note {
+    kaio_sim_event event;
+    kaio_sim_cause cause;
+    uint64_t ctx;
+    int64_t answer;
+    uint64_t count;
+    kaio_sim_request request;  // of TOOK, REFUSED, ENDED and CANCELLED; otherwise zeroed
+} kaio_sim_note;
+
+// A kaio_sim_watcher is told of each, in the order in which they happen: inside the library's call,
+// so that a call of the library's finds what one in a signal handler would.
+typedef void kaio_sim_watcher(void *context, const kaio_sim_note *note);
+
+// kaio_sim_watch tells `watcher` from now on, instead of the one before; NULL: nobody.
+void kaio_sim_watch(kaio_sim_watcher *watcher, void *context);
 
 KAIO_END_DECLS
 
