@@ -1,8 +1,8 @@
 #!/bin/bash
-# cost_test.sh PROGRAM: submit and reap of one no-op read through //raw is one system call, and costs
-# no more instructions than the limits below. Counted by callgrind: exact, whatever the machine does.
+# cost_test.sh COST_PY PROGRAM: submit and reap of one no-op read through //raw is one system call, and costs
+# no more instructions than the limits below. Counted: exact, whatever the machine does.
 set -u
-program=$1
+cost_py=$1 program=$2
 failed=0
 log=$TEST_TMPDIR/log
 
@@ -20,13 +20,7 @@ done
 
 # instructions WAY BATCH: per operation, in hundredths.
 instructions() {
-  local rounds counts=()
-  for rounds in 1000 3000; do
-    valgrind --tool=callgrind --callgrind-out-file=/dev/null "$program" "$1" "$2" "$rounds" \
-      >"$log" 2>&1 || fail "$1 $2 $rounds: $(cat "$log")"
-    counts+=("$(awk '/Collected/ { print $4 }' "$log")")
-  done
-  echo $(((counts[1] - counts[0]) / (20 * $2)))
+  python3 "$cost_py" --count "$2" "$program" "$1" "$2" || fail "$1 $2"
 }
 
 # check BATCH LIMIT MORE: without the harness, in hundredths of an instruction for each operation;
