@@ -27,6 +27,20 @@
 // scope. Owners may be declared in any order: every drop defers what cannot be released yet.
 #define KAIO_SCOPED(type) __attribute__((cleanup(type##_drop))) type *
 
+// KAIO_CONSUMES: the handle that is the function's first argument is gone behind the call, in every
+// copy of it. clang's analyser knows that from this attribute. gcc (-Wuse-after-free, -fanalyzer)
+// knows it of a function that KAIO_CONSUMED_BY pairs with another one.
+#if defined(__clang__)
+#    define KAIO_CONSUMES __attribute__((ownership_takes(malloc, 1)))
+#    define KAIO_CONSUMED_BY(function)
+#elif defined(__GNUC__) && __GNUC__ >= 11
+#    define KAIO_CONSUMES
+#    define KAIO_CONSUMED_BY(function) __attribute__((malloc(function, 1)))
+#else
+#    define KAIO_CONSUMES
+#    define KAIO_CONSUMED_BY(function)
+#endif
+
 KAIO_BEGIN_DECLS
 // Never defined: a call that survives optimisation is the compile-time error itself.
 void kaio_error_used_after_move(void) __attribute__((error("kaio: used after it was moved away")));

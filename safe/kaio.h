@@ -20,4 +20,8 @@
 #include "kaio/safe/transfer.h"
 #include "kaio/safe/write.h"
 
+#ifdef KAIO_ANALYZE
+#    include "kaio/safe/analysis.h"
+#endif
+
 #endif  // KAIO_SAFE_KAIO_H_

@@ -75,7 +75,10 @@ KAIO_MUST_USE kaio_status kaio_poll_new(kaio_queue *queue, kaio_file *file, kaio
                                         kaio_poll **out_poll);
 
 // Out of line half of kaio_poll_push.
-kaio_ticket kaio_poll_push_(kaio_poll *poll, uint64_t user);
+KAIO_CONSUMES kaio_ticket kaio_poll_push_(kaio_poll *poll, uint64_t user);
+
+// Never defined or called: it says that kaio_poll_push_ consumes.
+kaio_poll *kaio_poll_never_made_(void) KAIO_CONSUMED_BY(kaio_poll_push_);
 
 // kaio_poll_push stages `*move_poll`, which becomes NULL. Always consumes, as kaio_read_push does.
 static inline kaio_ticket kaio_poll_push(kaio_poll **move_poll, uint64_t user) {

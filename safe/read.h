@@ -32,7 +32,10 @@ KAIO_MUST_USE kaio_status kaio_read_new(kaio_queue *queue, kaio_file *file, kaio
                                         kaio_read **out_read);
 
 // Out of line half of kaio_read_push.
-kaio_ticket kaio_read_push_(kaio_read *read, uint64_t user);
+KAIO_CONSUMES kaio_ticket kaio_read_push_(kaio_read *read, uint64_t user);
+
+// Never defined or called: it says that kaio_read_push_ consumes.
+kaio_read *kaio_read_never_made_(void) KAIO_CONSUMED_BY(kaio_read_push_);
 
 // kaio_read_push stages `*move_read`, which becomes NULL, to be sent by the next flush or wait.
 // `user` comes back with the outcome.

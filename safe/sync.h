@@ -34,7 +34,10 @@ KAIO_MUST_USE kaio_status kaio_sync_new(kaio_queue *queue, kaio_file *file, kaio
                                         kaio_sync **out_sync);
 
 // Out of line half of kaio_sync_push.
-kaio_ticket kaio_sync_push_(kaio_sync *sync, uint64_t user);
+KAIO_CONSUMES kaio_ticket kaio_sync_push_(kaio_sync *sync, uint64_t user);
+
+// Never defined or called: it says that kaio_sync_push_ consumes.
+kaio_sync *kaio_sync_never_made_(void) KAIO_CONSUMED_BY(kaio_sync_push_);
 
 // kaio_sync_push stages `*move_sync`, which becomes NULL. Always consumes, as kaio_write_push does.
 static inline kaio_ticket kaio_sync_push(kaio_sync **move_sync, uint64_t user) {

@@ -32,7 +32,10 @@ KAIO_MUST_USE kaio_status kaio_write_new(kaio_queue *queue, kaio_file *file, kai
                                          kaio_write **out_write);
 
 // Out of line half of kaio_write_push.
-kaio_ticket kaio_write_push_(kaio_write *write, uint64_t user);
+KAIO_CONSUMES kaio_ticket kaio_write_push_(kaio_write *write, uint64_t user);
+
+// Never defined or called: it says that kaio_write_push_ consumes.
+kaio_write *kaio_write_never_made_(void) KAIO_CONSUMED_BY(kaio_write_push_);
 
 // kaio_write_push stages `*move_write`, which becomes NULL, to be sent by the next flush or wait.
 // `user` comes back with the outcome.

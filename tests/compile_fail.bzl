@@ -28,7 +28,7 @@ def _compile_test(name, mode, srcs, expect, flags, compilers, levels, tags, time
             _quoted(",".join(compilers or _default_compilers(srcs))),
             _quoted(",".join(levels)),
             _quoted(" ".join(["-Werror"] + flags)),
-        ] + ["$(location %s)" % src for src in srcs],
+        ] + ["$(locations %s)" % src for src in srcs],
         data = srcs + ["//tests:headers"],
         tags = ["config-free"] + tags,
         **kwargs
@@ -72,3 +72,52 @@ def compile_pass_test(
         **kwargs):
     """Each of `srcs` compiles without a finding; the arguments are those of compile_fail_test."""
     _compile_test(name, "pass", srcs, "-", flags, compilers, levels, tags, timeout, **kwargs)
+
+# What an analyser adds to the flags of its compiler. clang 14 keeps silent about a NULL that a call
+# which it looks into returned, unless it is told not to.
+_ANALYZERS = {
+    "gcc": "-O2 -fanalyzer",
+    "clang": "--analyze -Xclang -analyzer-werror -Xclang -analyzer-output=text" +
+             " -Xclang -analyzer-config -Xclang unix.DynamicMemoryModeling:Optimistic=true" +
+             " -Xclang -analyzer-config -Xclang suppress-null-return-paths=false",
+}
+
+def analyzer_find_test(name, src, expect, flags = [], **kwargs):
+    """Each analyser that is a key of `expect` finds what its regex names in `src`, and nothing with -DOK.
+
+    Args:
+      name: of the tests, with _gcc_test or _clang_test behind it.
+      src: a .c file.
+      expect: from "gcc" and "clang" to an extended regex.
+      flags: added to `-Wall -Wextra -Werror`.
+      **kwargs: for compile_fail_test.
+    """
+    for analyzer, regex in expect.items():
+        compile_fail_test(
+            name = "%s_%s_test" % (name, analyzer),
+            src = src,
+            compilers = [analyzer],
+            expect = regex,
+            flags = flags,
+            levels = [_ANALYZERS[analyzer]],
+            **kwargs
+        )
+
+def analyzer_clean_test(name, srcs, flags = [], **kwargs):
+    """Neither analyser finds anything in `srcs`.
+
+    Args:
+      name: of the tests, with _gcc_test and _clang_test behind it.
+      srcs: .c files, or labels of groups of them.
+      flags: added to `-Wall -Wextra -Werror`.
+      **kwargs: for compile_pass_test.
+    """
+    for analyzer, level in _ANALYZERS.items():
+        compile_pass_test(
+            name = "%s_%s_test" % (name, analyzer),
+            srcs = srcs,
+            compilers = [analyzer],
+            flags = flags,
+            levels = [level],
+            **kwargs
+        )
