@@ -91,9 +91,9 @@ dev_t Mount::Device() const {
     return Stat(path_).st_dev;
 }
 
-Loop::Loop(const std::string &image) {
+Loop::Loop(const std::string &image, const std::string &options) {
     const std::string answer = image + ".device";
-    EXPECT_EQ(Shell("losetup --find --show " + image + " >" + answer), 0);
+    EXPECT_EQ(Shell("losetup --find --show " + options + " " + image + " >" + answer), 0);
     std::ifstream(answer) >> path_;
 }
 

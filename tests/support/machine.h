@@ -56,10 +56,10 @@ class Mount {
     const std::string image_;
 };
 
-// A Loop device lasts as long as this object.
+// A Loop device lasts as long as this object. `options` are losetup's.
 class Loop {
   public:
-    explicit Loop(const std::string &image);
+    explicit Loop(const std::string &image, const std::string &options = "");
     ~Loop();
     Loop(const Loop &) = delete;
     Loop &operator=(const Loop &) = delete;

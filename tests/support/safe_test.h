@@ -17,6 +17,7 @@
 
 #include "kaio/safe/kaio.h"
 #include "kaio/safe/testing.h"
+#include "tests/support/folder.h"
 
 namespace kaio_test {
 
@@ -91,17 +92,6 @@ class TempFile {
   private:
     std::string path_;
 };
-
-// Bytes that differ from place to place, so that misplaced ones show.
-inline std::string Pattern(size_t size_bytes, unsigned seed = 1) {
-    std::string bytes(size_bytes, '\0');
-    uint32_t state = seed * 2654435761u + 1;
-    for (char &byte : bytes) {
-        state = state * 1664525u + 1013904223u;
-        byte = static_cast<char>(state >> 24);
-    }
-    return bytes;
-}
 
 inline kaio_buffer *NewBuffer(size_t size_bytes, size_t align_bytes = 4096) {
     kaio_buffer *buffer = nullptr;
