@@ -1,20 +1,15 @@
-#define _GNU_SOURCE  // O_DIRECT, O_PATH, AT_EMPTY_PATH
+#define _GNU_SOURCE  // O_CLOEXEC
 
 #include "kaio/safe/file.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/fs.h>
 #include <pthread.h>
-#include <string.h>
-#include <sys/ioctl.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "file_learn.h"
 #include "file_pin.h"
-#include "kaio/raw/aio_abi.h"
 #include "table.h"
 
 struct kaio_table kaio_files = KAIO_TABLE_INITIALIZER(struct kaio_file_place);
@@ -22,106 +17,6 @@ _Atomic uint32_t kaio_file_deferred_count;
 
 // kaio_files.kind_lock guards what changes in the life of a file: fd, attached_count, and the word.
 // Whoever holds it and sees an open word may read the rest.
-
-// What a direct transfer is aligned to where nobody tells: no device needs more.
-enum { GUESSED_ALIGN_BYTES = 4096 };
-
-// struct statx by its offsets (include/uapi/linux/stat.h): the C library's may be too old for the
-// fields of direct I/O.
-enum {
-    STATX_BYTES = 256,
-    STATX_WANTS_DIO_ALIGN = 0x2000,        // Linux 6.1
-    STATX_WANTS_DIO_READ_ALIGN = 0x20000,  // Linux 6.14
-    STATX_AT_MASK = 0x00,
-    STATX_AT_DIO_MEM_ALIGN = 0x98,
-    STATX_AT_DIO_OFFSET_ALIGN = 0x9c,
-    STATX_AT_DIO_READ_OFFSET_ALIGN = 0xb4
-};
-
-static uint32_t statx_field(const unsigned char *bytes, size_t offset_bytes) {
-    uint32_t field;
-    memcpy(&field, bytes + offset_bytes, sizeof field);
-    return field;
-}
-
-// learn_from_statx fills in the alignments that the file system tells, if it does.
-static bool learn_from_statx(struct kaio_file_place *file, int fd) {
-    unsigned char bytes[STATX_BYTES] = {0};
-    if (syscall(SYS_statx, fd, "", AT_EMPTY_PATH,
-                STATX_WANTS_DIO_ALIGN | STATX_WANTS_DIO_READ_ALIGN, bytes) != 0) {
-        return false;
-    }
-    uint32_t mask = statx_field(bytes, STATX_AT_MASK);
-    uint32_t memory_bytes = statx_field(bytes, STATX_AT_DIO_MEM_ALIGN);
-    uint32_t offset_bytes = statx_field(bytes, STATX_AT_DIO_OFFSET_ALIGN);
-    if ((mask & STATX_WANTS_DIO_ALIGN) == 0 || memory_bytes == 0 || offset_bytes == 0) {
-        return false;
-    }
-    uint32_t read_bytes = statx_field(bytes, STATX_AT_DIO_READ_OFFSET_ALIGN);
-    bool has_read = (mask & STATX_WANTS_DIO_READ_ALIGN) != 0 && read_bytes != 0;
-    file->memory_align_bytes = memory_bytes;
-    file->read_align_bytes = has_read ? read_bytes : offset_bytes;
-    file->write_align_bytes = offset_bytes;
-    return true;
-}
-
-// learn_from_block_device asks a device for its logical block, as kernels before 6.1 must be.
-static bool learn_from_block_device(struct kaio_file_place *file, int fd, const struct stat *stat) {
-    int block_bytes = 0;
-    if (!S_ISBLK(stat->st_mode) || ioctl(fd, BLKSSZGET, &block_bytes) != 0 || block_bytes <= 0) {
-        return false;
-    }
-    file->memory_align_bytes = (uint32_t)block_bytes;
-    file->read_align_bytes = (uint32_t)block_bytes;
-    file->write_align_bytes = (uint32_t)block_bytes;
-    return true;
-}
-
-static void learn_alignment(struct kaio_file_place *file, int fd, const struct stat *stat) {
-    if (!file->is_direct) {
-        file->memory_align_bytes = file->read_align_bytes = file->write_align_bytes = 1;
-        file->is_alignment_known = true;
-    } else if (learn_from_statx(file, fd) || learn_from_block_device(file, fd, stat)) {
-        file->is_alignment_known = true;
-    } else {
-        file->memory_align_bytes = GUESSED_ALIGN_BYTES;
-        file->read_align_bytes = file->write_align_bytes = GUESSED_ALIGN_BYTES;
-        file->is_alignment_known = false;
-    }
-    uint32_t mask = file->is_alignment_known ? UINT32_MAX : 0;
-    file->memory_mask = (file->memory_align_bytes - 1) & mask;
-    file->read_mask = (file->read_align_bytes - 1) & mask;
-    file->write_mask = (file->write_align_bytes - 1) & mask;
-}
-
-// can_sleep tells whether a transfer waits for somebody else: inside io_submit, for an AIO one.
-static bool can_sleep(int fd, int flags, const struct stat *stat) {
-    if ((flags & O_NONBLOCK) != 0) {
-        return false;
-    }
-    bool is_anonymous = (stat->st_mode & S_IFMT) == 0;  // eventfd, timerfd, ...
-    return is_anonymous || S_ISFIFO(stat->st_mode) || S_ISSOCK(stat->st_mode) ||
-           (S_ISCHR(stat->st_mode) && isatty(fd) == 1);
-}
-
-// learn fills in what can be asked about `fd`. Returns 0 or an errno.
-static int learn(struct kaio_file_place *file, int fd) {
-    struct stat stat;
-    int flags = fcntl(fd, F_GETFL);
-    if (flags < 0 || fstat(fd, &stat) != 0) {
-        return errno;
-    }
-    int mode = flags & O_ACCMODE;
-    bool has_no_data = (flags & O_PATH) != 0;
-    file->is_readable = !has_no_data && mode != O_WRONLY;
-    file->is_writable = !has_no_data && mode != O_RDONLY;
-    file->is_direct = (flags & O_DIRECT) != 0;
-    learn_alignment(file, fd, &stat);
-    atomic_store_explicit(&file->forced_rw_flags,
-                          can_sleep(fd, flags, &stat) ? KAIO_RAW_RWF_NOWAIT : 0,
-                          memory_order_relaxed);
-    return 0;
-}
 
 // is_owned_already tells, with the lock held, whether a living file owns `fd`.
 static bool is_owned_already(int fd) {
@@ -163,7 +58,7 @@ static kaio_status make(int fd, enum door door, kaio_file **out_file) {
     }
     uintptr_t word = atomic_load_explicit(&file->place.word, memory_order_relaxed);
     uintptr_t life = kaio_bits_life(word);
-    int error = learn(file, fd);
+    int error = kaio_file_learn(file, fd);
     kaio_status status =
         error != 0 ? kaio_status_os(KAIO_SUBJECT_DESCRIPTOR, error) : publish(file, life, fd, door);
     if (!kaio_status_is_ok(status)) {
@@ -252,6 +147,9 @@ kaio_status kaio_file_alignment(const kaio_file *file, kaio_alignment *out_align
         *out_alignment = (kaio_alignment){.memory_bytes = found->memory_align_bytes,
                                           .read_bytes = found->read_align_bytes,
                                           .write_bytes = found->write_align_bytes,
+                                          .source = found->alignment_source,
+                                          .atomic_min_bytes = found->atomic_min_bytes,
+                                          .atomic_max_bytes = found->atomic_max_bytes,
                                           .is_direct = found->is_direct,
                                           .is_known = found->is_alignment_known};
     }

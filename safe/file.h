@@ -40,19 +40,38 @@ KAIO_MUST_USE kaio_status kaio_file_borrow(int fd, kaio_file **out_file);
 // fallocate). It is the file's: do not close it.
 KAIO_MUST_USE kaio_status kaio_file_as_fd(const kaio_file *file, int *out_fd);
 
+// A kaio_alignment_source says who told an alignment.
+typedef enum kaio_alignment_source {
+    KAIO_ALIGNMENT_SOURCE_NOT_DIRECT = 0,  // not opened with O_DIRECT: 1, 1, 1
+    KAIO_ALIGNMENT_SOURCE_STATX = 1,       // the file: statx(2)
+    KAIO_ALIGNMENT_SOURCE_XFS = 2,         // the file: XFS_IOC_DIOINFO
+    KAIO_ALIGNMENT_SOURCE_DEVICE = 3,      // the block device that the file is: BLKSSZGET
+    KAIO_ALIGNMENT_SOURCE_SYSFS = 4,       // the device of its file system: /sys/dev/block
+    KAIO_ALIGNMENT_SOURCE_GUESS = 5        // nobody, or the file says that it is not done: 4096
+} kaio_alignment_source;
+
 // A kaio_alignment tells what a transfer of this file must be a multiple of, in bytes.
 typedef struct kaio_alignment {
     uint32_t memory_bytes;  // address of the first byte
     uint32_t read_bytes;    // file offset and size of a read
     uint32_t write_bytes;   // file offset and size of a write
-    bool is_direct;         // opened with O_DIRECT; otherwise all three are 1
-    bool is_known;          // the kernel told; if not, the numbers are a safe guess and unchecked
+    kaio_alignment_source source;
+    // A write with kaio_rw_atomic has a size between these, a power of 2, and a file offset that is
+    // a multiple of its size. 0, 0: it cannot be done, or its limits are not told.
+    uint32_t atomic_min_bytes;
+    uint32_t atomic_max_bytes;
+    bool is_direct;  // opened with O_DIRECT; otherwise the first three are 1
+    bool is_known;   // told for this file, and checked; from SYSFS or a GUESS: advice, unchecked
 } kaio_alignment;
 
 // kaio_file_alignment tells what direct I/O on `file` needs, as found when it was opened.
 //
-// Kernel:    statx(2) STATX_DIOALIGN since 6.1, STATX_DIO_READ_ALIGN since 6.14; BLKSSZGET for
-//            block devices before.
+// Until one answers these are asked: the file by statx, XFS, a block device, and for a regular file
+// the device of its file system.
+//
+// Kernel:    statx(2) STATX_DIOALIGN since 6.1, STATX_DIO_READ_ALIGN since 6.14; XFS_IOC_DIOINFO;
+//            BLKSSZGET; queue/logical_block_size, and queue/dma_alignment since 6.0.
+//            STATX_WRITE_ATOMIC since 6.11.
 KAIO_MUST_USE kaio_status kaio_file_alignment(const kaio_file *file, kaio_alignment *out_alignment);
 
 // kaio_file_allow_stall lets requests on a blocking pipe, socket or terminal sleep inside the

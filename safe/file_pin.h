@@ -18,7 +18,8 @@ struct kaio_file_place {
     bool is_readable;
     bool is_writable;
     bool is_direct;
-    bool is_alignment_known;
+    bool is_alignment_known;  // and enforced
+    kaio_alignment_source alignment_source;
     uint32_t memory_align_bytes;
     uint32_t read_align_bytes;
     uint32_t write_align_bytes;
@@ -26,6 +27,12 @@ struct kaio_file_place {
     uint32_t memory_mask;
     uint32_t read_mask;
     uint32_t write_mask;
+    uint32_t atomic_min_bytes;  // of a write with RWF_ATOMIC; 0, 0: not told
+    uint32_t atomic_max_bytes;
+    uint32_t read_flags;  // RWF_* that a read may have, as far as is known
+    uint32_t write_flags;
+    uint32_t read_flags_to_check;  // those that need a look: all others, and what has conditions
+    uint32_t write_flags_to_check;
     _Atomic int32_t forced_rw_flags;  // RWF_NOWAIT where a transfer could sleep
     uint32_t attached_count;          // queues; guarded by kaio_files.kind_lock
 };

@@ -4,6 +4,7 @@ load("@rules_cc//cc:defs.bzl", "cc_test")
 
 _DEPS = [
     "//safe:testing",
+    "//tests/support:folder",
     "//tests/support:in_child",
     "//tests/support:safe_test",
     "@googletest//:gtest",
@@ -13,8 +14,8 @@ _DEPS = [
 def real_kernel_test(name, srcs, **kwargs):
     cc_test(name = name, size = "small", srcs = srcs, deps = ["//safe"] + _DEPS, **kwargs)
 
-def sim_kernel_test(name, srcs, **kwargs):
-    cc_test(name = name, size = "small", srcs = srcs, deps = ["//safe:sim"] + _DEPS, **kwargs)
+def sim_kernel_test(name, srcs, deps = [], **kwargs):
+    cc_test(name = name, size = "small", srcs = srcs, deps = ["//safe:sim"] + _DEPS + deps, **kwargs)
 
 def both_kernels_test(name, srcs, **kwargs):
     """The test `name` on the real kernel, and `name`_on_sim with the same sources on //safe:sim."""
