@@ -6,9 +6,6 @@
 #include "buffer_pin.h"
 #include "file_pin.h"
 
-// Every flag that transfer.h can make.
-#define KNOWN_RW_FLAGS UINT32_C(0x1ff)
-
 kaio_status kaio_request_full(const struct kaio_queue_place *queue) {
     kaio_status status = kaio_status_make(KAIO_FULL, KAIO_SUBJECT_REQUEST);
     status.detail = queue->depth;
@@ -45,20 +42,70 @@ static kaio_status misaligned(kaio_subject subject, uint64_t number, uint32_t ma
     return kaio_status_pair(KAIO_ALIGN, subject, number & mask, (uint64_t)mask + 1);
 }
 
-// may_transfer checks what `transfer` asks of `file`, for a buffer at `address`.
+// may_transfer checks what `transfer` asks of `file`, for a buffer at `address`. False: look_closer
+// decides.
 static bool may_transfer(const struct kaio_file_place *file, const struct kaio_transfer *transfer,
                          uintptr_t address) {
     bool is_read = transfer->kind == KAIO_KIND_READ;
     uint32_t file_mask = is_read ? file->read_mask : file->write_mask;
+    uint32_t flags_to_check = is_read ? file->read_flags_to_check : file->write_flags_to_check;
     uint64_t excess =
         (address & file->memory_mask) |
-        ((transfer->range.file_offset_bytes | transfer->range.size_bytes) & file_mask);
+        ((transfer->range.file_offset_bytes | transfer->range.size_bytes) & file_mask) |
+        (transfer->flags.bits & flags_to_check);
     return (is_read ? file->is_readable : file->is_writable) && excess == 0;
 }
 
-// why_no_transfer names what may_transfer found first.
-static kaio_status why_no_transfer(const struct kaio_file_place *file,
-                                   const struct kaio_transfer *transfer, uintptr_t address) {
+static kaio_status unsupported(uint32_t flags) {
+    kaio_status status = kaio_status_make(KAIO_UNSUPPORTED, KAIO_SUBJECT_FLAGS);
+    status.detail = flags;
+    return status;
+}
+
+// check_atomic checks a write of all or nothing. Without limits the kernel does.
+//
+// Kernel: generic_atomic_write_valid, fs/read_write.c, and the file systems: EINVAL in the event.
+static kaio_status check_atomic(const struct kaio_file_place *file, const kaio_range *range) {
+    uint32_t size_bytes = range->size_bytes;
+    if (file->atomic_max_bytes == 0) {
+        return kaio_status_ok();
+    }
+    if (size_bytes < file->atomic_min_bytes || size_bytes > file->atomic_max_bytes) {
+        return kaio_status_pair(
+            KAIO_RANGE, KAIO_SUBJECT_SIZE, size_bytes,
+            size_bytes > file->atomic_max_bytes ? file->atomic_max_bytes : file->atomic_min_bytes);
+    }
+    uint32_t power_bytes = file->atomic_min_bytes;  // the largest one that is not too large
+    while (power_bytes <= size_bytes / 2) {
+        power_bytes *= 2;
+    }
+    if (size_bytes != power_bytes) {
+        return misaligned(KAIO_SUBJECT_SIZE, size_bytes, power_bytes - 1);
+    }
+    return (range->file_offset_bytes & (size_bytes - 1)) == 0
+               ? kaio_status_ok()
+               : misaligned(KAIO_SUBJECT_FILE_OFFSET, range->file_offset_bytes, size_bytes - 1);
+}
+
+// check_flags names the flags of `transfer` that would be refused, or do nothing that they promise.
+static kaio_status check_flags(const struct kaio_file_place *file,
+                               const struct kaio_transfer *transfer) {
+    const uint32_t conflict = KAIO_RAW_RWF_APPEND | KAIO_RAW_RWF_NOAPPEND;
+    uint32_t wanted = transfer->flags.bits;
+    uint32_t supported = transfer->kind == KAIO_KIND_READ ? file->read_flags : file->write_flags;
+    if ((wanted & ~supported) != 0) {
+        return unsupported(wanted & ~supported);
+    }
+    if ((wanted & conflict) == conflict) {
+        return unsupported(conflict);
+    }
+    return (wanted & KAIO_RAW_RWF_ATOMIC) != 0 ? check_atomic(file, &transfer->range)
+                                               : kaio_status_ok();
+}
+
+// look_closer names the first thing that is wrong, or finds that nothing is.
+static kaio_status look_closer(const struct kaio_file_place *file,
+                               const struct kaio_transfer *transfer, uintptr_t address) {
     bool is_read = transfer->kind == KAIO_KIND_READ;
     if (!(is_read ? file->is_readable : file->is_writable)) {
         return kaio_status_make(KAIO_ACCESS, KAIO_SUBJECT_FILE);
@@ -70,13 +117,10 @@ static kaio_status why_no_transfer(const struct kaio_file_place *file,
     if ((transfer->range.file_offset_bytes & file_mask) != 0) {
         return misaligned(KAIO_SUBJECT_FILE_OFFSET, transfer->range.file_offset_bytes, file_mask);
     }
-    return misaligned(KAIO_SUBJECT_SIZE, transfer->range.size_bytes, file_mask);
-}
-
-static kaio_status unknown_flags(kaio_rw_flags flags) {
-    kaio_status status = kaio_status_make(KAIO_UNSUPPORTED, KAIO_SUBJECT_FLAGS);
-    status.detail = flags.bits & ~KNOWN_RW_FLAGS;
-    return status;
+    if ((transfer->range.size_bytes & file_mask) != 0) {
+        return misaligned(KAIO_SUBJECT_SIZE, transfer->range.size_bytes, file_mask);
+    }
+    return check_flags(file, transfer);
 }
 
 // fill_iocb is what the kernel gets to see. The iocb's address stays its name for io_cancel.
@@ -121,10 +165,6 @@ static struct kaio_slot *prepare(struct kaio_queue_place *queue, const kaio_file
         *out_why = out_of_range(&transfer->range, size_bytes);
         return NULL;
     }
-    if (KAIO_UNLIKELY((transfer->flags.bits & ~KNOWN_RW_FLAGS) != 0)) {
-        *out_why = unknown_flags(transfer->flags);
-        return NULL;
-    }
     if (KAIO_UNLIKELY(queue->free_count == 0)) {
         *out_why = kaio_request_full(queue);
         return NULL;
@@ -138,8 +178,10 @@ static struct kaio_slot *prepare(struct kaio_queue_place *queue, const kaio_file
     uint8_t *bytes = atomic_load_explicit(&buffer->bytes, memory_order_relaxed);
     uintptr_t address = (uintptr_t)bytes + transfer->range.buffer_offset_bytes;
     if (KAIO_UNLIKELY(!may_transfer(place, transfer, address))) {
-        *out_why = why_no_transfer(place, transfer, address);
-        return undo_attach(queue, attachment, attached_before);
+        *out_why = look_closer(place, transfer, address);
+        if (!kaio_status_is_ok(*out_why)) {
+            return undo_attach(queue, attachment, attached_before);
+        }
     }
     if (KAIO_UNLIKELY(!kaio_buffer_pin(buffer, *move_buffer, thread))) {
         *out_why = kaio_status_make(KAIO_WRONG_THREAD, KAIO_SUBJECT_BUFFER);
@@ -508,7 +550,7 @@ static kaio_status check_transfer(const struct kaio_buffer_place *buffer,
     uint8_t *bytes = atomic_load_explicit(&buffer->bytes, memory_order_relaxed);
     uintptr_t address = (uintptr_t)bytes + transfer->range.buffer_offset_bytes;
     return may_transfer(file, transfer, address) ? kaio_status_ok()
-                                                 : why_no_transfer(file, transfer, address);
+                                                 : look_closer(file, transfer, address);
 }
 
 // describe fills in the iocb of an idle request anew, under the handle that its word gives now.
@@ -525,9 +567,6 @@ static kaio_status retarget(struct kaio_queue_place *queue, struct kaio_slot *sl
     size_t size_bytes = atomic_load_explicit(&slot->buffer->size_bytes, memory_order_relaxed);
     if (!is_in_range(&transfer->range, size_bytes)) {
         return out_of_range(&transfer->range, size_bytes);
-    }
-    if ((transfer->flags.bits & ~KNOWN_RW_FLAGS) != 0) {
-        return unknown_flags(transfer->flags);
     }
     kaio_status status;
     struct kaio_file_place *place;

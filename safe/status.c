@@ -173,11 +173,11 @@ static void append_numbers(struct line *line, kaio_status status) {
                    second_half(status));
             return;
         case KAIO_ALIGN:
-            append(line, ": %u bytes past a multiple of %u, which direct I/O needs",
-                   first_half(status), second_half(status));
+            append(line, ": %u bytes past a multiple of %u, which it needs", first_half(status),
+                   second_half(status));
             return;
         case KAIO_UNSUPPORTED:
-            append(line, ": unknown bits 0x%llx", (unsigned long long)status.detail);
+            append(line, ": bits 0x%llx are not supported here", (unsigned long long)status.detail);
             return;
         case KAIO_FULL:
             append(line, ": all %llu places are taken", (unsigned long long)status.detail);

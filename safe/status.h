@@ -25,9 +25,9 @@ typedef enum kaio_code {
     KAIO_REENTERED = 5,      // called from inside a call on the same queue (signal handler)
     KAIO_RANGE =
         6,  // `subject` is outside its limits: detail = asked, allowed (file offset: asked)
-    KAIO_ALIGN = 7,        // direct I/O needs `subject` aligned: detail = excess, needed (bytes)
+    KAIO_ALIGN = 7,  // a direct or atomic transfer needs `subject` aligned: detail = excess, needed
     KAIO_ACCESS = 8,       // the file is not open for reading, or not for writing
-    KAIO_UNSUPPORTED = 9,  // flag bits that this version does not know: detail = the bits
+    KAIO_UNSUPPORTED = 9,  // flags that cannot be had here: detail = the bits
     // Conditions: to be expected, and handled.
     KAIO_BUSY = 10,   // still in use: detail = see kaio_queue_close, kaio_file_close
     KAIO_FULL = 11,   // every place of `subject` is taken: detail = how many there are

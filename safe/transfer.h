@@ -22,8 +22,12 @@ typedef struct kaio_range {
 } kaio_range;
 
 // A kaio_rw_flags is a set of RWF_* flags, made by the functions below; a zeroed one is empty.
-// A flag that the file or the kernel does not support ends the request REFUSED or FAILED with
-// EOPNOTSUPP.
+//
+// What is known not to be supported is answered when a request is made, UNSUPPORTED(flags): flags
+// that the running kernel does not know; APPEND with NOAPPEND; ATOMIC with a read, or where
+// statx(2) has no limits for it (see kaio_alignment); DSYNC and SYNC with a read, which the kernel
+// takes and ignores. What only the file's kernel code knows (NOWAIT, DONTCACHE) ends the request
+// REFUSED or FAILED with EOPNOTSUPP.
 typedef struct kaio_rw_flags {
     uint32_t bits;
 } kaio_rw_flags;
@@ -69,7 +73,8 @@ static inline kaio_rw_flags kaio_rw_no_append(void) {
     return kaio_rw_flags_from_bits(0x20);
 }
 
-// All of the write or nothing of it, also across a power cut. RWF_ATOMIC, 6.11.
+// All of the write or nothing of it, also across a power cut. RWF_ATOMIC, 6.11. With direct I/O;
+// RANGE(size) and ALIGN(size or file offset) where kaio_alignment's limits are not kept.
 static inline kaio_rw_flags kaio_rw_atomic(void) {
     return kaio_rw_flags_from_bits(0x40);
 }

@@ -245,5 +245,97 @@ TEST_F(FileMachineTest, AFileThatTellsItIsNotDoneDirectlyIsGuessedAbout) {
     EXPECT_OK(Make(true, Range(1, 100, 1), 0));
 }
 
+// ---- flags ----
+
+struct Case {
+    Kind kind;
+    int open_flags;
+};
+
+std::string Name(const testing::TestParamInfo<Case> &info) {
+    return std::string(info.param.kind.name) +
+           ((info.param.open_flags & O_DIRECT) != 0 ? "Direct" : "Buffered");
+}
+
+class FlagMachineTest : public FileMachineTest, public testing::WithParamInterface<Case> {
+  protected:
+    void SetUp() override {
+        FileMachineTest::SetUp();
+        if (IsSkipped()) {
+            return;
+        }
+        if (GetParam().kind.kind == std::string("xfs") &&
+            Shell("command -v mkfs.xfs >/dev/null") != 0) {
+            GTEST_SKIP() << "mkfs.xfs is not installed (xfsprogs)";
+        }
+        disk_ = std::make_unique<Disk>(GetParam().kind);
+        alignment_ = Learn(0, O_RDWR | GetParam().open_flags);
+    }
+
+    kaio_alignment alignment_ = {};
+};
+
+constexpr uint32_t kDurability = 0x2 | 0x4;
+constexpr uint32_t kAtomicFlag = 0x40;
+
+TEST_P(FlagMachineTest, NoFlagIsRefusedThatTheKernelTakes) {
+    for (uint32_t first = 1; first <= 0x400; first <<= 1) {
+        for (uint32_t second = 1; second <= 0x400; second <<= 1) {
+            const uint32_t flags = first | second;
+            ExpectNothingRefusedInVain(true, Range(0, kSectorBytes), flags);
+            if ((flags & kDurability) == 0) {
+                ExpectNothingRefusedInVain(false, Range(0, kSectorBytes), flags);
+            }
+        }
+    }
+}
+
+// The exception: the kernel takes the flag and does nothing about it.
+TEST_P(FlagMachineTest, AReadThatAsksForDurabilityIsRefusedThoughTheKernelTakesIt) {
+    for (const uint32_t flag : {0x2u, 0x4u, 0x6u}) {
+        const kaio_status status = Make(false, Range(0, kSectorBytes), flag);
+        EXPECT_CODE(KAIO_UNSUPPORTED, status);
+        EXPECT_EQ(status.detail, flag);
+        EXPECT_EQ(Ask(false, Range(0, kSectorBytes), flag), int64_t{kSectorBytes});
+    }
+}
+
+TEST_P(FlagMachineTest, WhatTheKernelDoesNotKnowIsRefused) {
+    for (uint32_t flag = 1; flag != 0; flag <<= 1) {
+        const int64_t result = Ask(true, Range(0, kSectorBytes), flag | 0x10 | 0x20);
+        EXPECT_LT(result, 0) << "nothing is written with APPEND and NOAPPEND";
+        if (result == -EOPNOTSUPP) {
+            EXPECT_CODE(KAIO_UNSUPPORTED, Make(true, Range(0, kSectorBytes), flag)) << flag;
+        }
+    }
+}
+
+TEST_P(FlagMachineTest, AtomicWritesKeepTheLimitsThatTheFileTells) {
+    if (alignment_.atomic_max_bytes == 0) {
+        EXPECT_CODE(KAIO_UNSUPPORTED, Make(true, Range(0, kSectorBytes), kAtomicFlag));
+        EXPECT_EQ(Ask(true, Range(0, kSectorBytes), kAtomicFlag), -EOPNOTSUPP);
+        return;
+    }
+    RecordProperty("atomic_min_bytes", std::to_string(alignment_.atomic_min_bytes));
+    RecordProperty("atomic_max_bytes", std::to_string(alignment_.atomic_max_bytes));
+    for (uint32_t size_bytes = 512; size_bytes <= kTransferBytes; size_bytes += 512) {
+        for (const uint64_t offset_bytes : {uint64_t{0}, uint64_t{4096}, uint64_t{size_bytes}}) {
+            const kaio_range range = Range(offset_bytes, size_bytes);
+            ExpectNothingRefusedInVain(true, range, kAtomicFlag);
+            const bool is_made = kaio_status_is_ok(Make(true, range, kAtomicFlag));
+            if (is_made && alignment_.is_direct) {
+                EXPECT_EQ(Ask(true, range, kAtomicFlag), int64_t{size_bytes}) << offset_bytes;
+            }
+        }
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(Every, FlagMachineTest,
+                         testing::Values(Case{kDevice, 0}, Case{kDevice, O_DIRECT},
+                                         Case{kExt4On4096, 0}, Case{kExt4On4096, O_DIRECT},
+                                         Case{kXfsOn4096, 0}, Case{kXfsOn4096, O_DIRECT},
+                                         Case{kTmpfsKind, 0}, Case{kTmpfsKind, O_DIRECT}),
+                         Name);
+
 }  // namespace
 }  // namespace kaio_test

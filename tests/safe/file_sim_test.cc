@@ -338,5 +338,181 @@ TEST_F(SysfsTest, WhatIsNoRegularFileHasNoDeviceToAsk) {
     close(fds[1]);
 }
 
+// ---- flags ----
+
+constexpr uint32_t kAppend = 0x10;
+constexpr uint32_t kNoAppend = 0x20;
+constexpr uint32_t kAtomic = 0x40;
+constexpr uint32_t kDontCache = 0x80;
+constexpr uint32_t kNoSignal = 0x100;
+
+using FlagSimTest = FileSimTest;
+
+TEST_F(FlagSimTest, AFlagThatIsNewerThanTheKernelIsAnsweredBeforeTheSubmit) {
+    for (const uint32_t bit : {kDontCache, kNoSignal}) {
+        kaio_sim_file_script script = {};
+        script.unknown_rw_flags = bit;
+        Learn(script, O_RDWR);
+
+        ExpectUnsupported(MayRead(Range(0, 512), {bit}), bit);
+        ExpectUnsupported(MayWrite(Range(0, 512), {bit | 0x2}), bit);
+        EXPECT_OK(MayWrite(Range(0, 512), {kAppend}));
+    }
+}
+
+TEST_F(FlagSimTest, AKernelWithoutNoAppendIsAskedForEachFlagThatAPipeTakes) {
+    kaio_sim_file_script script = {};
+    script.unknown_rw_flags = kNoAppend | kAtomic | kDontCache | kNoSignal;
+    script.statx_hidden_mask = kWriteAtomic;
+    Learn(script, O_RDWR);
+
+    ExpectUnsupported(MayWrite(Range(0, 512), {kNoAppend}), kNoAppend);
+    ExpectUnsupported(MayWrite(Range(0, 512), {kNoSignal | kAppend}), kNoSignal);
+    ExpectUnsupported(MayWrite(Range(0, 512), {kAtomic}), kAtomic);
+    EXPECT_OK(MayWrite(Range(0, 512), {kAppend}));
+    EXPECT_OK(MayWrite(Range(0, 512), {kDontCache})) << "a pipe refuses it also when it is known";
+}
+
+TEST_F(FlagSimTest, WhatCannotBeAskedIsLeftToTheKernel) {
+    for (const int32_t error : {ENOSYS, EPERM}) {
+        kaio_sim_file_script script = {};
+        script.pipe_error = error;
+        script.unknown_rw_flags = kNoAppend | kDontCache | kNoSignal;
+        script.statx_error = error;
+        Learn(script, O_RDWR);
+
+        EXPECT_OK(MayWrite(Range(0, 512), {kNoAppend | kNoSignal | kDontCache}));
+        EXPECT_OK(MayWrite(Range(3, 500), {kAtomic}));
+        ExpectUnsupported(MayWrite(Range(0, 512), {0x200}), 0x200);
+        EXPECT_EQ(kaio_sim_file_call_counts().flags_count, 1u);
+    }
+}
+
+TEST_F(FlagSimTest, TheKernelIsAskedOnceForAllFiles) {
+    Learn({}, O_RDWR);
+    const uint32_t count = kaio_sim_file_call_counts().flags_count;
+    EXPECT_GT(count, 1u);
+    kaio_file *second = OpenFile(temp_.path());
+
+    EXPECT_EQ(kaio_sim_file_call_counts().flags_count, count);
+
+    kaio_file_drop(&second);
+}
+
+TEST_F(FlagSimTest, RetargetAndTheRestOfATransferAreCheckedToo) {
+    kaio_sim_file_script script = {};
+    script.unknown_rw_flags = kNoSignal;
+    Learn(script, O_RDWR);
+    kaio_buffer *buffer = NewBuffer(512);
+    kaio_read *read = NewRead(file_, &buffer);
+    ExpectUnsupported(K(kaio_read_retarget(read, file_, Range(0, 8), {kNoSignal})), kNoSignal);
+    EXPECT_OK(K(kaio_read_abandon(&read, &buffer)));
+    kaio_completion completion = {};
+    completion.operation = KAIO_READ;
+    completion.transfer = KAIO_TRANSFER_SHORT;
+    completion.range = Range(0, 512);
+    completion.moved_bytes = 8;
+    completion.buffer = buffer;
+    kaio_ticket ticket = {};
+
+    ExpectUnsupported(K(kaio_read_rest_start(queue_, file_, {kNoSignal}, &completion, &ticket)),
+                      kNoSignal);
+
+    EXPECT_EQ(completion.buffer, buffer);
+    kaio_completion_drop(&completion);
+}
+
+// ---- atomic writes ----
+
+class AtomicSimTest : public FileSimTest {
+  protected:
+    static kaio_sim_file_script Script(uint32_t min_bytes, uint32_t max_bytes) {
+        kaio_sim_file_script script = {};
+        script.tells_atomic = true;
+        script.atomic_min_bytes = min_bytes;
+        script.atomic_max_bytes = max_bytes;
+        return script;
+    }
+
+    kaio_status MayWriteAtomically(kaio_range range) {
+        return MayWrite(range, kaio_rw_atomic());
+    }
+};
+
+TEST_F(AtomicSimTest, TheLimitsAreTold) {
+    const kaio_alignment alignment = Learn(Script(4096, 65536), O_RDWR);
+
+    EXPECT_EQ(alignment.atomic_min_bytes, 4096u);
+    EXPECT_EQ(alignment.atomic_max_bytes, 65536u);
+}
+
+TEST_F(AtomicSimTest, EverySizeAndOffsetThatFitsIsTaken) {
+    Learn(Script(4096, 65536), O_RDWR);
+    for (uint32_t size_bytes = 4096; size_bytes <= 65536; size_bytes *= 2) {
+        EXPECT_OK(MayWriteAtomically(Range(0, size_bytes)));
+        EXPECT_OK(MayWriteAtomically(Range(3 * uint64_t{size_bytes}, size_bytes, 100)));
+    }
+}
+
+TEST_F(AtomicSimTest, AWrongSizeIsAnsweredWithTheLimit) {
+    Learn(Script(4096, 65536), O_RDWR);
+    ExpectNumbers(MayWriteAtomically(Range(0, 2048)), KAIO_RANGE, KAIO_SUBJECT_SIZE, 2048, 4096);
+    ExpectNumbers(MayWriteAtomically(Range(0, 0)), KAIO_RANGE, KAIO_SUBJECT_SIZE, 0, 4096);
+    ExpectNumbers(MayWriteAtomically(Range(0, 131072)), KAIO_RANGE, KAIO_SUBJECT_SIZE, 131072,
+                  65536);
+    ExpectNumbers(MayWriteAtomically(Range(0, 12288)), KAIO_ALIGN, KAIO_SUBJECT_SIZE, 4096, 8192);
+    ExpectNumbers(MayWriteAtomically(Range(0, 4097)), KAIO_ALIGN, KAIO_SUBJECT_SIZE, 1, 4096);
+}
+
+TEST_F(AtomicSimTest, AnOffsetThatIsNoMultipleOfTheSizeIsAnsweredWithTheSize) {
+    Learn(Script(4096, 65536), O_RDWR);
+    ExpectNumbers(MayWriteAtomically(Range(4096, 8192)), KAIO_ALIGN, KAIO_SUBJECT_FILE_OFFSET, 4096,
+                  8192);
+    ExpectNumbers(MayWriteAtomically(Range(65537, 65536)), KAIO_ALIGN, KAIO_SUBJECT_FILE_OFFSET, 1,
+                  65536);
+}
+
+TEST_F(AtomicSimTest, OtherWritesOfTheFileKnowNoSuchLimits) {
+    Learn(Script(4096, 65536), O_RDWR);
+    EXPECT_OK(MayWrite(Range(1, 100)));
+    EXPECT_OK(MayWrite(Range(1, 131073), kaio_rw_dsync()));
+}
+
+TEST_F(AtomicSimTest, AReadIsNeverAtomic) {
+    Learn(Script(4096, 65536), O_RDWR);
+    ExpectUnsupported(MayRead(Range(0, 4096), kaio_rw_atomic()), kAtomic);
+}
+
+TEST_F(AtomicSimTest, AFileWithoutLimitsHasNoAtomicWrites) {
+    const kaio_alignment alignment = Learn(Script(0, 0), O_RDWR);
+
+    EXPECT_EQ(alignment.atomic_min_bytes, 0u);
+    EXPECT_EQ(alignment.atomic_max_bytes, 0u);
+    ExpectUnsupported(MayWriteAtomically(Range(0, 4096)), kAtomic);
+}
+
+TEST_F(AtomicSimTest, LimitsThatMakeNoSenseAreLeftToTheKernel) {
+    for (const auto &[min_bytes, max_bytes] :
+         {std::pair{0u, 4096u}, {4096u, 12288u}, {8192u, 4096u}}) {
+        EXPECT_EQ(Learn(Script(min_bytes, max_bytes), O_RDWR).atomic_max_bytes, 0u);
+        EXPECT_OK(MayWriteAtomically(Range(0, 100)));
+    }
+}
+
+TEST_F(AtomicSimTest, AWriteThatBecomesAReadLeavesTheFlagBehind) {
+    Learn(Script(4096, 65536), O_RDWR);
+    kaio_buffer *buffer = NewBuffer(4096);
+    kaio_write *write = nullptr;
+    ASSERT_OK(K(kaio_write_new(queue_, file_, Range(0, 4096), kaio_rw_atomic(), &buffer, &write)));
+    kaio_read *read = nullptr;
+
+    EXPECT_OK(K(kaio_write_into_read(&write, &read)));
+
+    kaio_read_push(&read, 0);
+    kaio_completion completion = WaitAndTake();
+    EXPECT_EQ(completion.transfer, KAIO_TRANSFER_FULL) << Text(completion);
+    kaio_completion_drop(&completion);
+}
+
 }  // namespace
 }  // namespace kaio_test

@@ -69,7 +69,7 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"Range", Make(KAIO_RANGE, KAIO_SUBJECT_SIZE, 5000 | uint64_t{4096} << 32),
              "range (size): asked for 5000, the limit is 4096"},
         Case{"Align", Make(KAIO_ALIGN, KAIO_SUBJECT_FILE_OFFSET, 100 | uint64_t{512} << 32),
-             "align (file offset): 100 bytes past a multiple of 512, which direct I/O needs"},
+             "align (file offset): 100 bytes past a multiple of 512, which it needs"},
         Case{"BusyQueue",
              Make(KAIO_BUSY, KAIO_SUBJECT_QUEUE,
                   1 | 2 << 16 | uint64_t{3} << 32 | uint64_t{4} << 48),
@@ -82,7 +82,7 @@ INSTANTIATE_TEST_SUITE_P(
              "limit (depth): fs.aio-nr is 65000 and fs.aio-max-nr 65536, too little is left: "
              "Resource temporarily unavailable (errno 11)"},
         Case{"Unsupported", Make(KAIO_UNSUPPORTED, KAIO_SUBJECT_FLAGS, 0x8000),
-             "unsupported (flags): unknown bits 0x8000"},
+             "unsupported (flags): bits 0x8000 are not supported here"},
         Case{"OsError", Make(KAIO_OS_ERROR, KAIO_SUBJECT_PATH, 0, ENOENT),
              "system error (path): No such file or directory (errno 2)"}),
     [](const testing::TestParamInfo<Case> &c) { return std::string(c.param.name); });

@@ -191,6 +191,61 @@ TEST_F(TransferTest, UnknownFlagBitsAreRefused) {
     kaio_buffer_drop(&buffer);
 }
 
+// The kernel takes DSYNC and SYNC with a read, and does nothing about them.
+TEST_F(TransferTest, AReadPromisesNoDurability) {
+    Open(temp_.path(), O_RDWR);
+    kaio_buffer *buffer = NewBuffer(512);
+    for (const kaio_rw_flags flags :
+         {kaio_rw_dsync(), kaio_rw_sync(), kaio_rw_both(kaio_rw_dsync(), kaio_rw_sync())}) {
+        const kaio_status status =
+            TryRead(Range(0, 512), &buffer, kaio_rw_both(flags, kaio_rw_high_priority()));
+        EXPECT_CODE(KAIO_UNSUPPORTED, status);
+        EXPECT_EQ(status.subject, KAIO_SUBJECT_FLAGS);
+        EXPECT_EQ(status.detail, flags.bits);
+        ASSERT_OK(TryWrite(Range(0, 512), &buffer, flags));
+        kaio_completion completion = WaitAndTake();
+        EXPECT_EQ(completion.transfer, KAIO_TRANSFER_FULL) << Text(completion);
+        buffer = completion.buffer;
+    }
+    kaio_buffer_drop(&buffer);
+}
+
+TEST_F(TransferTest, AppendAndNoAppendContradictEachOther) {
+    Open(temp_.path(), O_RDWR);
+    kaio_buffer *buffer = NewBuffer(512);
+    const kaio_rw_flags both = kaio_rw_both(kaio_rw_append(), kaio_rw_no_append());
+    for (const kaio_status status :
+         {TryRead(Range(0, 512), &buffer, both), TryWrite(Range(0, 512), &buffer, both)}) {
+        EXPECT_CODE(KAIO_UNSUPPORTED, status);
+        EXPECT_EQ(status.detail & both.bits, status.detail)
+            << "an old kernel knows but one of them";
+        EXPECT_NE(status.detail, 0u);
+    }
+    kaio_buffer_drop(&buffer);
+}
+
+TEST_F(TransferTest, OneOfThemAloneReachesTheKernel) {
+    Open(temp_.path(), O_RDWR);
+    kaio_buffer *buffer = NewBuffer(512);
+    const kaio_status status = TryWrite(Range(0, 512), &buffer, kaio_rw_no_append());
+    if (status.code == KAIO_UNSUPPORTED) {
+        kaio_buffer_drop(&buffer);
+        GTEST_SKIP() << "RWF_NOAPPEND came with Linux 6.9";
+    }
+    ASSERT_OK(status);
+    kaio_completion completion = WaitAndTake();
+    EXPECT_EQ(completion.transfer, KAIO_TRANSFER_FULL) << Text(completion);
+    EXPECT_EQ(temp_.Content().size(), content_.size());
+    kaio_completion_drop(&completion);
+}
+
+TEST_F(TransferTest, AReadIsNotAtomic) {
+    Open(temp_.path(), O_RDWR);
+    kaio_buffer *buffer = NewBuffer(512);
+    EXPECT_EQ(TryRead(Range(0, 512), &buffer, kaio_rw_atomic()).detail, kaio_rw_atomic().bits);
+    kaio_buffer_drop(&buffer);
+}
+
 TEST_F(TransferTest, FlagsReachTheKernel) {
     Open(temp_.path(), O_RDWR);
     kaio_buffer *buffer = NewBuffer(Pattern(100, 3));
