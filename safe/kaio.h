@@ -15,6 +15,7 @@
 #include "kaio/safe/poll.h"
 #include "kaio/safe/queue.h"
 #include "kaio/safe/read.h"
+#include "kaio/safe/run.h"
 #include "kaio/safe/status.h"
 #include "kaio/safe/sync.h"
 #include "kaio/safe/transfer.h"

@@ -1,23 +1,28 @@
 #include "kaio/safe/queue.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 #include "attach.h"
 #include "buffer_pin.h"
+#include "eventfd.h"
 #include "kaio/safe/buffer.h"
 #include "kernel.h"
 #include "queue_steps.h"
+#include "queue_wake.h"
 #include "thread.h"
+
+// forget is called in a child.
+static void forget(void) {
+    kaio_slots_forget();
+    kaio_queue_forget_wakers();
+}
 
 struct kaio_table kaio_queues = {.place_bytes = sizeof(struct kaio_queue_place),
                                  .lock = PTHREAD_MUTEX_INITIALIZER,
                                  .kind_lock = PTHREAD_MUTEX_INITIALIZER,
-                                 .in_child = kaio_slots_forget};
+                                 .in_child = forget};
 
 // ---- open ----
 
@@ -64,6 +69,7 @@ static void make_lists(struct kaio_queue_place *queue) {
     queue->duplicate_count = 0;
     atomic_store_explicit(&queue->has_strays, 0, memory_order_relaxed);
     queue->is_ending = 0;
+    queue->is_running = 0;
 }
 
 // find_ring uses the ring in memory, unless told not to or there is none.
@@ -75,12 +81,9 @@ static void find_ring(struct kaio_queue_place *queue, bool never_ring) {
 }
 
 void kaio_queue_free_memory(struct kaio_queue_place *queue) {
-    if (queue->event_fd >= 0) {
-        int saved_errno = errno;
-        (void)close(queue->event_fd);
-        errno = saved_errno;
-        queue->event_fd = -1;
-    }
+    kaio_eventfd_close(queue->event_fd);
+    queue->event_fd = -1;
+    kaio_queue_end_wakes(queue);
     free(queue->staged);
     free(queue->attachments);
     queue->staged = NULL;
@@ -91,6 +94,7 @@ void kaio_queue_free_memory(struct kaio_queue_place *queue) {
 static bool allocate(struct kaio_queue_place *queue, uint32_t depth) {
     queue->depth = depth;
     queue->event_fd = -1;
+    atomic_store_explicit(&queue->wake_fd, -1, memory_order_relaxed);
     queue->attachment_capacity = depth + depth / 8 + 4;  // more than can be pinned
     queue->staged = calloc(depth, sizeof *queue->staged);
     queue->attachments = calloc(queue->attachment_capacity, sizeof *queue->attachments);
@@ -116,15 +120,6 @@ void kaio_queue_release(struct kaio_queue_place *queue) {
     kaio_table_give_back(&kaio_queues, &queue->place, word);
 }
 
-// make_eventfd returns 0 or an errno.
-static int make_eventfd(struct kaio_queue_place *queue) {
-    int saved_errno = errno;
-    queue->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    int error = queue->event_fd < 0 ? errno : 0;
-    errno = saved_errno;
-    return error;
-}
-
 static kaio_status open_place(struct kaio_queue_place *queue, const kaio_queue_options *options,
                               uint32_t thread) {
     int saved_errno = errno;
@@ -134,8 +129,10 @@ static kaio_status open_place(struct kaio_queue_place *queue, const kaio_queue_o
         return kaio_status_make(KAIO_NO_MEMORY, KAIO_SUBJECT_QUEUE);
     }
     make_lists(queue);
+    queue->spin_ns = options->spin_ns;
+    queue->chunk_count = options->chunk_count == 0 ? UINT32_MAX : options->chunk_count;
     queue->ctx = 0;
-    int event_error = options->eventfd ? make_eventfd(queue) : 0;
+    int event_error = options->eventfd ? kaio_eventfd_make(&queue->event_fd) : 0;
     long error = event_error != 0 ? 0 : kaio_kernel_setup(options->depth, &queue->ctx);
     if (event_error != 0 || error < 0) {
         kaio_slots_give_back(queue->slots, queue->first_slot, queue->depth);
@@ -156,6 +153,10 @@ static kaio_status check_options(const kaio_queue_options *options) {
     if (options->depth == 0 || options->depth > KAIO_QUEUE_DEPTH_MAX) {
         return kaio_status_pair(KAIO_RANGE, KAIO_SUBJECT_DEPTH, options->depth,
                                 KAIO_QUEUE_DEPTH_MAX);
+    }
+    if (options->spin_ns > KAIO_QUEUE_SPIN_NS_MAX) {
+        return kaio_status_pair(KAIO_RANGE, KAIO_SUBJECT_OPTIONS, options->spin_ns,
+                                KAIO_QUEUE_SPIN_NS_MAX);
     }
     return kaio_status_ok();
 }
@@ -217,15 +218,9 @@ kaio_status kaio_queue_count(kaio_queue *queue, kaio_queue_counts *out_counts) {
 // ---- the eventfd ----
 
 void kaio_queue_raise(struct kaio_queue_place *queue) {
-    if (queue->event_fd < 0) {
-        return;
+    if (queue->event_fd >= 0) {
+        kaio_eventfd_raise(queue->event_fd);
     }
-    int saved_errno = errno;
-    uint64_t one = 1;
-    if (write(queue->event_fd, &one, sizeof one) < 0) {
-        assert(errno == EAGAIN);  // full, and so readable
-    }
-    errno = saved_errno;
 }
 
 kaio_status kaio_queue_as_fd(const kaio_queue *queue, int *out_fd) {

@@ -33,12 +33,25 @@ typedef struct kaio_queue_options {
     uint32_t depth;   // requests, 1 to KAIO_QUEUE_DEPTH_MAX; there is no default
     bool never_ring;  // reap by io_getevents(2) alone, not from the ring in memory
     bool eventfd;     // make a descriptor that tells of outcomes: kaio_queue_as_fd
+
+    // Before a wait or a run blocks, look at the ring for so long, in nanoseconds, up to
+    // KAIO_QUEUE_SPIN_NS_MAX. Measured on one disk, one direct read at a time, 60 us: latency 0.70
+    // to 0.72 of what blocking gives. It costs a processor, and what must finish the work may need
+    // that: fsync took 1.5 times as long and 11 times the processor time. Nothing without a ring.
+    uint32_t spin_ns;
+    // The most requests that one io_submit(2) is given; 0 is no limit. On the same disk 2, below
+    // what makes the kernel hold a batch back, gave 1.15 (reads) and 1.32 (writes) times the direct
+    // transfers at depth 32, for 1.03 to 1.25 times the processor time.
+    uint32_t chunk_count;
 } kaio_queue_options;
+
+#define KAIO_QUEUE_SPIN_NS_MAX 1000000u
 
 // kaio_queue_open makes a queue of `options->depth` requests, owned by the calling thread.
 //
 // Everything that the hot path needs is allocated here: at most 160 bytes for each request.
-// Errors: RANGE(depth). LIMIT(depth): fs.aio-max-nr is reached (detail = fs.aio-nr, the limit).
+// Errors: RANGE(depth), RANGE(options): spin_ns. LIMIT(depth): fs.aio-max-nr is reached (detail =
+// fs.aio-nr, the limit).
 //         NO_MEMORY. OS_ERROR(queue): ENOSYS, EPERM where AIO is not allowed; EMFILE for the
 //         eventfd.
 // Kernel: io_setup(2); costs about 15 us.

@@ -14,7 +14,7 @@ kaio_status kaio_queue_drain(kaio_queue *queue, kaio_deadline deadline,
         return kaio_status_make(KAIO_NULL_ARGUMENT, KAIO_SUBJECT_OUTPUT);
     }
     kaio_status status;
-    struct kaio_queue_place *place = kaio_queue_enter(queue, &status);
+    struct kaio_queue_place *place = kaio_queue_enter_alone(queue, &status);
     if (place == NULL) {
         return status;
     }
@@ -40,7 +40,7 @@ kaio_status kaio_queue_close(kaio_queue **move_queue) {
         return kaio_status_make(KAIO_NULL_ARGUMENT, KAIO_SUBJECT_QUEUE);
     }
     kaio_status why;
-    struct kaio_queue_place *queue = kaio_queue_enter(*move_queue, &why);
+    struct kaio_queue_place *queue = kaio_queue_enter_alone(*move_queue, &why);
     if (queue == NULL) {
         return why;
     }
@@ -193,7 +193,7 @@ kaio_status kaio_queue_destroy(kaio_queue **move_queue, kaio_lost_handler *on_lo
         return kaio_status_make(KAIO_NULL_ARGUMENT, KAIO_SUBJECT_OUTPUT);
     }
     kaio_status why;
-    struct kaio_queue_place *queue = kaio_queue_enter(*move_queue, &why);
+    struct kaio_queue_place *queue = kaio_queue_enter_alone(*move_queue, &why);
     if (queue == NULL) {
         return why;
     }

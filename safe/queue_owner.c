@@ -2,6 +2,7 @@
 
 #include "buffer_pin.h"
 #include "kaio/safe/queue.h"
+#include "kaio/safe/run.h"
 #include "queue_steps.h"
 #include "thread.h"
 
@@ -9,18 +10,16 @@ static uintptr_t load_word(const struct kaio_queue_place *queue) {
     return atomic_load(&queue->place.word);
 }
 
-static bool is_drop_asked(const struct kaio_queue_place *queue) {
+bool kaio_queue_is_drop_asked(const struct kaio_queue_place *queue) {
     return (load_word(queue) & ~KAIO_LIFE_MASK) ==
            (KAIO_QUEUE_DROP_ASKED | (uintptr_t)KAIO_QUEUE_OPEN);
 }
 
-// obey_drop destroys a queue that is to be dropped, when the calling thread owns it and is not
-// inside a call.
-static bool obey_drop(struct kaio_queue_place *queue) {
-    if (!is_drop_asked(queue) || !kaio_call_begin()) {
+bool kaio_queue_obey_drop(struct kaio_queue_place *queue) {
+    if (!kaio_queue_is_drop_asked(queue) || !kaio_call_begin()) {
         return false;
     }
-    bool is_ours = kaio_queue_is_ours(queue);
+    bool is_ours = kaio_queue_is_ours(queue) && queue->is_running == 0;
     if (is_ours) {
         kaio_queue_destroy_quietly(queue);
     }
@@ -39,7 +38,7 @@ static void drop_orphan(struct kaio_queue_place *queue, uint32_t self) {
     }
     kaio_buffer_will_bind();
     kaio_thread_at_exit(kaio_queue_end_with_thread);
-    if (!obey_drop(queue) && !is_drop_asked(queue)) {
+    if (!kaio_queue_obey_drop(queue) && !kaio_queue_is_drop_asked(queue)) {
         (void)atomic_compare_exchange_strong(&queue->owner, &self, 0);
     }
 }
@@ -52,6 +51,7 @@ static void ask_to_drop(uintptr_t bits) {
     uintptr_t word = open;
     if (atomic_compare_exchange_strong(&queue->place.word, &word, open | KAIO_QUEUE_DROP_ASKED) ||
         word == (open | KAIO_QUEUE_DROP_ASKED)) {
+        kaio_queue_wake((kaio_queue *)bits);  // a run of it ends
         drop_orphan(queue, kaio_thread_number());
     }
 }
@@ -63,7 +63,7 @@ void kaio_queue_drop(kaio_queue **move_queue) {
     kaio_queue *handle = *move_queue;
     *move_queue = NULL;
     kaio_status why;
-    struct kaio_queue_place *queue = kaio_queue_enter(handle, &why);
+    struct kaio_queue_place *queue = kaio_queue_enter_alone(handle, &why);
     if (queue != NULL) {
         kaio_queue_destroy_quietly(queue);
         kaio_queue_leave();
@@ -71,6 +71,11 @@ void kaio_queue_drop(kaio_queue **move_queue) {
         ask_to_drop((uintptr_t)handle);
     }
     kaio_buffer_collect();
+}
+
+// is_dropped_in_run tells, in a handler of a run, that the queue is to be dropped: behind the run.
+static bool is_dropped_in_run(const struct kaio_queue_place *queue) {
+    return kaio_call_depth == 0 && queue->is_running != 0 && kaio_queue_is_drop_asked(queue);
 }
 
 kaio_status kaio_queue_refusal(uintptr_t bits) {
@@ -84,7 +89,8 @@ kaio_status kaio_queue_refusal(uintptr_t bits) {
     if (atomic_load(&queue->owner) != kaio_thread_number()) {
         return kaio_status_make(KAIO_WRONG_THREAD, KAIO_SUBJECT_QUEUE);
     }
-    return kaio_status_make(obey_drop(queue) ? KAIO_STALE : KAIO_REENTERED, KAIO_SUBJECT_QUEUE);
+    bool is_dropped = kaio_queue_obey_drop(queue) || is_dropped_in_run(queue);
+    return kaio_status_make(is_dropped ? KAIO_STALE : KAIO_REENTERED, KAIO_SUBJECT_QUEUE);
 }
 
 // disown leaves `queue`, which belongs to the thread `self`, without an owner, unless it is to be
@@ -98,7 +104,7 @@ static void disown(struct kaio_queue_place *queue, uint32_t self) {
 
 kaio_status kaio_queue_detach(kaio_queue *queue) {
     kaio_status why;
-    struct kaio_queue_place *place = kaio_queue_enter(queue, &why);
+    struct kaio_queue_place *place = kaio_queue_enter_alone(queue, &why);
     if (place == NULL) {
         return why;
     }
@@ -137,7 +143,7 @@ kaio_status kaio_queue_attach(kaio_queue *queue) {
         return kaio_status_ok();
     }
     kaio_status why;
-    if (kaio_queue_enter(queue, &why) == NULL) {
+    if (kaio_queue_enter_alone(queue, &why) == NULL) {
         return why;
     }
     kaio_queue_leave();  // it was the calling thread's already
@@ -151,7 +157,11 @@ void kaio_queue_end_with_thread(uint32_t thread) {
         struct kaio_queue_place *queue = kaio_queue_at(i);
         assert(queue != NULL);
         bool is_open = kaio_word_state(load_word(queue)) == KAIO_QUEUE_OPEN;
-        if (!is_open || atomic_load(&queue->owner) != thread || obey_drop(queue)) {
+        if (!is_open || atomic_load(&queue->owner) != thread) {
+            continue;
+        }
+        queue->is_running = 0;  // it ends inside a handler: the run will not return
+        if (kaio_queue_obey_drop(queue)) {
             continue;
         }
         disown(queue, thread);

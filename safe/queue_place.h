@@ -34,6 +34,7 @@ struct kaio_queue_place {
     _Alignas(64) struct kaio_place place;
     _Atomic uint32_t owner;       // a thread's number, or 0: none
     uint32_t is_ending;           // its requests are being handed to on_lost
+    uint32_t is_running;          // kaio_queue_run is going on; its handlers are outside a call
     _Atomic uint32_t has_strays;  // some slot's `stray` may be news
 
     uint32_t depth;
@@ -53,6 +54,8 @@ struct kaio_queue_place {
     uint32_t staged_first;  // staged[staged_first..staged_end) are to be sent, in this order
     uint32_t staged_end;
     struct kaio_raw_iocb **staged;  // room for `depth`
+    uint32_t chunk_count;           // the most that one system call sends
+    uint32_t spin_ns;               // how long to look at the ring before a wait blocks
 
     kaio_raw_context ctx;
     struct kaio_raw_ring_consumer consumer;  // ring NULL: reap by the system call
@@ -66,6 +69,14 @@ struct kaio_queue_place {
     uint64_t duplicate_count;
 
     int event_fd;  // -1: none
+
+    // ---- waking, by any thread: queue_wake.c ----
+    _Alignas(64) _Atomic uint32_t is_woken;  // no run has ended for it yet
+    _Atomic uint32_t waker_count;            // threads that may be writing to wake_fd
+    _Atomic uint32_t is_blocking;            // a run sleeps, or is about to
+    _Atomic int wake_fd;                     // an eventfd; -1: no run has been yet
+    uint32_t is_armed;                       // the kernel polls it, beside the requests
+    struct kaio_raw_iocb wake_iocb;
 };
 
 static inline struct kaio_queue_place *kaio_queue_at(uint32_t index) {
@@ -100,6 +111,18 @@ static inline struct kaio_queue_place *kaio_queue_enter(const kaio_queue *handle
         kaio_call_end();
     }
     *out_why = kaio_queue_refusal(bits);
+    return NULL;
+}
+
+// kaio_queue_enter_alone is kaio_queue_enter for what must not be called inside a run.
+static inline struct kaio_queue_place *kaio_queue_enter_alone(const kaio_queue *handle,
+                                                              kaio_status *out_why) {
+    struct kaio_queue_place *queue = kaio_queue_enter(handle, out_why);
+    if (KAIO_LIKELY(queue == NULL || queue->is_running == 0)) {
+        return queue;
+    }
+    kaio_call_end();
+    *out_why = kaio_status_make(KAIO_REENTERED, KAIO_SUBJECT_QUEUE);
     return NULL;
 }
 

@@ -22,7 +22,7 @@ kaio_queue_counts kaio_queue_counts_of(const struct kaio_queue_place *queue);
 
 // ---- queue_flush.c ----
 
-// kaio_queue_send sends what is staged until nothing is left or the kernel is short of memory.
+// kaio_queue_send is kaio_queue_send_inline, out of line.
 kaio_flush_report kaio_queue_send(struct kaio_queue_place *queue);
 
 // kaio_queue_send_status is the answer for that.
@@ -42,7 +42,24 @@ long kaio_queue_reap_call(struct kaio_queue_place *queue, uint32_t min_count,
 kaio_status kaio_queue_wait_for(struct kaio_queue_place *queue, uint32_t min_count,
                                 kaio_deadline deadline);
 
+// kaio_queue_time_left turns a deadline into what the kernel wants: a relative time of at most
+// `limit_ns`, NULL for ever (when there is no limit: INT64_MAX). False: it is over.
+bool kaio_queue_time_left(kaio_deadline deadline, int64_t limit_ns,
+                          struct kaio_raw_old_timespec *storage,
+                          struct kaio_raw_old_timespec **out_timeout);
+
+// kaio_queue_spin looks at the ring for as long as the options say, and not past `deadline`. True:
+// `count` events are there, or `*stop`, if there is one, is not 0.
+bool kaio_queue_spin(const struct kaio_queue_place *queue, uint32_t count, kaio_deadline deadline,
+                     const _Atomic uint32_t *stop);
+
 // ---- queue_take.c ----
+
+// kaio_queue_judge tells what became of a request.
+kaio_verdict kaio_queue_judge(const struct kaio_slot *slot);
+
+// kaio_queue_refusal_of tells why it was refused, or OK.
+kaio_status kaio_queue_refusal_of(const struct kaio_slot *slot);
 
 // kaio_queue_deliver turns a slot that will not change any more into a completion and frees it.
 void kaio_queue_deliver(struct kaio_queue_place *queue, struct kaio_slot *slot,
@@ -60,6 +77,13 @@ int kaio_queue_ask_end(const struct kaio_queue_place *queue, struct kaio_slot *s
 void kaio_queue_destroy_quietly(struct kaio_queue_place *queue);
 
 // ---- queue_owner.c ----
+
+// kaio_queue_is_drop_asked tells whether the queue's owner is to destroy it.
+bool kaio_queue_is_drop_asked(const struct kaio_queue_place *queue);
+
+// kaio_queue_obey_drop destroys a queue that is to be dropped, when the calling thread owns it and
+// is neither inside a call nor in a run of it.
+bool kaio_queue_obey_drop(struct kaio_queue_place *queue);
 
 // kaio_queue_end_with_thread is called in a thread that ends.
 void kaio_queue_end_with_thread(uint32_t thread);

@@ -1,13 +1,10 @@
-#include <assert.h>
-#include <errno.h>
-#include <unistd.h>
-
 #include "buffer_pin.h"
+#include "eventfd.h"
 #include "kaio/safe/queue.h"
 #include "queue_steps.h"
 #include "request.h"
 
-static kaio_status refusal_status(const struct kaio_slot *slot) {
+kaio_status kaio_queue_refusal_of(const struct kaio_slot *slot) {
     kaio_status status = kaio_status_make((kaio_code)slot->refusal, KAIO_SUBJECT_REQUEST);
     if (slot->refusal == KAIO_OS_ERROR || slot->refusal == KAIO_CAN_STALL) {
         status.os_error = (int32_t)-kaio_slot_result(slot);
@@ -20,10 +17,9 @@ static kaio_poll_events asked_events(const struct kaio_slot *slot, kaio_operatio
     return (kaio_poll_events){.bits = (uint16_t)bits};
 }
 
-// judge fills in what became of a request.
-static void judge(const struct kaio_slot *slot, kaio_operation operation,
-                  kaio_completion *out_completion) {
-    kaio_verdict verdict = kaio_verdict_from_ending(
+kaio_verdict kaio_queue_judge(const struct kaio_slot *slot) {
+    kaio_operation operation = (kaio_operation)kaio_slot_kind(kaio_slot_load(slot));
+    return kaio_verdict_from_ending(
         (kaio_ending){.operation = operation,
                       .kernel_result = kaio_slot_result(slot),
                       .asked_bytes = slot->iocb.aio_nbytes,
@@ -31,22 +27,24 @@ static void judge(const struct kaio_slot *slot, kaio_operation operation,
                       .was_refused = slot->refusal != KAIO_OK,
                       .was_cancelled = (slot->flags & KAIO_SLOT_WAS_CANCELLED) != 0,
                       .was_preceded = (slot->flags & KAIO_SLOT_WAS_PRECEDED) != 0});
+}
+
+// judge fills in what became of a request.
+static void judge(const struct kaio_slot *slot, kaio_completion *out_completion) {
+    kaio_verdict verdict = kaio_queue_judge(slot);
     out_completion->transfer = verdict.transfer;
     out_completion->sync = verdict.sync;
     out_completion->poll = verdict.poll;
     out_completion->events = verdict.events;
     out_completion->os_error = verdict.os_error;
     out_completion->moved_bytes = verdict.moved_bytes;
-    out_completion->refusal = refusal_status(slot);
+    out_completion->refusal = kaio_queue_refusal_of(slot);
 }
 
 // describe_transfer fills in what was asked for, and gives the buffer back.
 static void describe_transfer(const struct kaio_queue_place *queue, const struct kaio_slot *slot,
                               kaio_completion *out_completion) {
-    uintptr_t bytes = (uintptr_t)atomic_load_explicit(&slot->buffer->bytes, memory_order_relaxed);
-    out_completion->range.file_offset_bytes = (uint64_t)slot->iocb.aio_offset;
-    out_completion->range.buffer_offset_bytes = (uint32_t)((uintptr_t)slot->iocb.aio_buf - bytes);
-    out_completion->range.size_bytes = (uint32_t)slot->iocb.aio_nbytes;
+    out_completion->range = kaio_request_range(slot);
     out_completion->buffer = kaio_buffer_unpin(slot->buffer, kaio_queue_thread(queue));
 }
 
@@ -66,7 +64,7 @@ void kaio_queue_deliver(struct kaio_queue_place *queue, struct kaio_slot *slot,
         out_completion->moved_bytes = slot->iocb.aio_nbytes;
         out_completion->refusal = kaio_status_ok();
     } else {
-        judge(slot, operation, out_completion);
+        judge(slot, out_completion);
     }
     if (KAIO_LIKELY(slot->buffer != NULL)) {
         describe_transfer(queue, slot, out_completion);
@@ -75,23 +73,6 @@ void kaio_queue_deliver(struct kaio_queue_place *queue, struct kaio_slot *slot,
         out_completion->buffer = NULL;
     }
     kaio_request_free(queue, slot);
-}
-
-static struct kaio_slot *pop_finished(struct kaio_queue_place *queue) {
-    struct kaio_slot *slot = &queue->slots[queue->finished_head];
-    queue->finished_head = slot->next;
-    --queue->finished_count;
-    return slot;
-}
-
-// lower reads the eventfd, which is not readable then until it is raised again.
-static void lower(struct kaio_queue_place *queue) {
-    int saved_errno = errno;
-    uint64_t count;
-    if (read(queue->event_fd, &count, sizeof count) < 0) {
-        assert(errno == EAGAIN);  // it was not raised
-    }
-    errno = saved_errno;
 }
 
 // take_one hands over the oldest finished request, if there is one.
@@ -103,14 +84,14 @@ static bool take_one(struct kaio_queue_place *queue, kaio_completion *out_comple
             return false;
         }
     }
-    kaio_queue_deliver(queue, pop_finished(queue), out_completion);
+    kaio_queue_deliver(queue, kaio_request_pop_finished(queue), out_completion);
     return true;
 }
 
 // lower_and_take lowers the eventfd, since nothing was left. What came in between may have been
 // lowered with the rest: it is handed over, and the eventfd is raised until the next EMPTY.
 static bool lower_and_take(struct kaio_queue_place *queue, kaio_completion *out_completion) {
-    lower(queue);
+    kaio_eventfd_lower(queue->event_fd);
     bool is_taken = take_one(queue, out_completion);
     if (is_taken) {
         kaio_queue_raise(queue);

@@ -5,6 +5,7 @@
 
 #include "kaio/safe/queue.h"
 #include "kernel.h"
+#include "queue_reap.h"
 #include "queue_steps.h"
 #include "request.h"
 
@@ -12,22 +13,12 @@ enum { NS_PER_S = 1000000000 };
 
 // ---- reap ----
 
-// settle ends the request that an event names. Events that name none in flight were seen in the
-// field (a kernel delivered some twice): they are counted, and nothing else.
+// settle finishes the request that an event names.
 static void settle(struct kaio_queue_place *queue, const struct kaio_raw_event *event) {
-    uintptr_t bits = (uintptr_t)event->data;
-    uint32_t index = kaio_bits_index(bits) - queue->first_slot;
-    if (KAIO_UNLIKELY(
-            index >= queue->depth ||
-            kaio_slot_load(&queue->slots[index]) !=
-                kaio_slot_word(kaio_bits_life(bits), kaio_bits_kind(bits), KAIO_SLOT_IN_FLIGHT))) {
-        ++queue->duplicate_count;
-        return;
+    struct kaio_slot *slot = kaio_queue_claim(queue, event->data, event->res);
+    if (KAIO_LIKELY(slot != NULL)) {
+        kaio_request_finish(queue, slot);
     }
-    struct kaio_slot *slot = &queue->slots[index];
-    kaio_slot_set_result(slot, event->res);
-    --queue->in_flight_count;
-    kaio_request_finish(queue, slot);
 }
 
 // reap_ring settles what is in the ring, without a system call. False: the ring cannot be trusted.
@@ -89,24 +80,55 @@ kaio_deadline kaio_deadline_after_ns(int64_t wait_ns) {
     return wait_ns > INT64_MAX - now ? kaio_deadline_never() : kaio_deadline_at_ns(now + wait_ns);
 }
 
-// time_left turns a deadline into what the kernel wants: a relative time, NULL for ever. Waits are
-// cut to a day, so that they fit every kernel's seconds; the caller waits again.
-static bool time_left(kaio_deadline deadline, struct kaio_raw_old_timespec *storage,
-                      struct kaio_raw_old_timespec **out_timeout) {
+// Waits are cut to a day, so that they fit every kernel's seconds; the caller waits again.
+bool kaio_queue_time_left(kaio_deadline deadline, int64_t limit_ns,
+                          struct kaio_raw_old_timespec *storage,
+                          struct kaio_raw_old_timespec **out_timeout) {
     const int64_t day_ns = INT64_C(86400) * NS_PER_S;
-    if (deadline.at_ns == INT64_MAX) {
+    int64_t left_ns = INT64_MAX;
+    if (deadline.at_ns != INT64_MAX) {
+        left_ns = deadline.at_ns <= 0 ? 0 : deadline.at_ns - now_ns();
+        if (left_ns <= 0) {
+            return false;
+        }
+    } else if (limit_ns == INT64_MAX) {
         *out_timeout = NULL;
         return true;
     }
-    int64_t left_ns = deadline.at_ns <= 0 ? 0 : deadline.at_ns - now_ns();
-    if (left_ns <= 0) {
-        return false;
-    }
+    left_ns = left_ns > limit_ns ? limit_ns : left_ns;
     left_ns = left_ns > day_ns ? day_ns : left_ns;
     *storage = (struct kaio_raw_old_timespec){.tv_sec = (kaio_raw_long)(left_ns / NS_PER_S),
                                               .tv_nsec = (kaio_raw_long)(left_ns % NS_PER_S)};
     *out_timeout = storage;
     return true;
+}
+
+static inline void relax(void) {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+bool kaio_queue_spin(const struct kaio_queue_place *queue, uint32_t count, kaio_deadline deadline,
+                     const _Atomic uint32_t *stop) {
+    enum { LOOKS_PER_TIME = 16 };
+    if (KAIO_LIKELY(queue->spin_ns == 0) || queue->consumer.ring == NULL) {
+        return false;
+    }
+    int64_t end_ns = now_ns() + queue->spin_ns;
+    end_ns = end_ns < deadline.at_ns ? end_ns : deadline.at_ns;
+    do {
+        for (int i = 0; i < LOOKS_PER_TIME; ++i) {
+            if (kaio_raw_ring_ready(&queue->consumer) >= count ||
+                (stop != NULL && atomic_load_explicit(stop, memory_order_relaxed) != 0)) {
+                return true;
+            }
+            relax();
+        }
+    } while (now_ns() < end_ns);
+    return false;
 }
 
 // block waits once for events that are owed. OK also when it was interrupted: the caller looks
@@ -115,13 +137,16 @@ static kaio_status block(struct kaio_queue_place *queue, uint32_t wanted_count,
                          kaio_deadline deadline) {
     struct kaio_raw_old_timespec storage;
     struct kaio_raw_old_timespec *timeout;
-    if (!time_left(deadline, &storage, &timeout)) {
+    if (!kaio_queue_time_left(deadline, INT64_MAX, &storage, &timeout)) {
         return kaio_status_make(KAIO_TIMED_OUT, KAIO_SUBJECT_QUEUE);
     }
     // With something still to be sent one event is enough: its place may be what the kernel lacks.
     uint32_t min_count = queue->staged_first < queue->staged_end ? 1 : wanted_count;
     min_count = min_count < queue->in_flight_count ? min_count : queue->in_flight_count;
     min_count = min_count < KAIO_REAP_COUNT ? min_count : KAIO_REAP_COUNT;
+    if (kaio_queue_spin(queue, min_count, deadline, NULL)) {
+        return kaio_status_ok();
+    }
     long count = kaio_queue_reap_call(queue, min_count, timeout);
     return count < 0 && count != -EINTR ? kaio_status_os(KAIO_SUBJECT_QUEUE, (int)-count)
                                         : kaio_status_ok();
@@ -164,7 +189,7 @@ kaio_status kaio_queue_wait(kaio_queue *queue, uint32_t min_count, kaio_deadline
         return kaio_status_make(KAIO_NULL_ARGUMENT, KAIO_SUBJECT_OUTPUT);
     }
     kaio_status status;
-    struct kaio_queue_place *place = kaio_queue_enter(queue, &status);
+    struct kaio_queue_place *place = kaio_queue_enter_alone(queue, &status);
     if (place == NULL) {
         return status;
     }

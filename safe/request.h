@@ -123,21 +123,46 @@ static inline void kaio_request_append_finished(struct kaio_queue_place *queue,
     ++queue->finished_count;
 }
 
+// kaio_request_pop_finished takes the oldest finished request, of which there is one, out of the
+// list, to be freed.
+static inline struct kaio_slot *kaio_request_pop_finished(struct kaio_queue_place *queue) {
+    struct kaio_slot *slot = &queue->slots[queue->finished_head];
+    queue->finished_head = slot->next;
+    --queue->finished_count;
+    return slot;
+}
+
+// kaio_request_range is what a transfer was asked for.
+static inline kaio_range kaio_request_range(const struct kaio_slot *slot) {
+    uintptr_t bytes = (uintptr_t)atomic_load_explicit(&slot->buffer->bytes, memory_order_relaxed);
+    return (kaio_range){
+        .file_offset_bytes = (uint64_t)slot->iocb.aio_offset,
+        .buffer_offset_bytes = (uint32_t)((uintptr_t)slot->iocb.aio_buf - bytes),
+        .size_bytes = (uint32_t)slot->iocb.aio_nbytes,
+    };
+}
+
+// kaio_request_settle_write counts a write that has ended, and tells the syncs that waited for it.
+static inline void kaio_request_settle_write(struct kaio_queue_place *queue,
+                                             struct kaio_slot *slot) {
+    struct kaio_attachment *attachment = &queue->attachments[slot->attachment];
+    --attachment->write_count;
+    if (KAIO_UNLIKELY(!kaio_request_is_whole(slot))) {
+        slot->flags |= KAIO_SLOT_HAS_FAILED;
+        ++attachment->failed_count;
+    }
+    if (KAIO_UNLIKELY(queue->held_head != KAIO_NO_SLOT)) {
+        kaio_request_settle_syncs(queue, slot);
+    }
+}
+
 // kaio_request_finish makes a request that was staged or in flight one to be taken, and settles the
 // syncs that waited for it. Its result and its refusal are set before.
 static inline void kaio_request_finish(struct kaio_queue_place *queue, struct kaio_slot *slot) {
     bool is_write = kaio_slot_kind(kaio_slot_load(slot)) == KAIO_KIND_WRITE;
     kaio_request_append_finished(queue, slot);
     if (is_write) {
-        struct kaio_attachment *attachment = &queue->attachments[slot->attachment];
-        --attachment->write_count;
-        if (KAIO_UNLIKELY(!kaio_request_is_whole(slot))) {
-            slot->flags |= KAIO_SLOT_HAS_FAILED;
-            ++attachment->failed_count;
-        }
-        if (KAIO_UNLIKELY(queue->held_head != KAIO_NO_SLOT)) {
-            kaio_request_settle_syncs(queue, slot);
-        }
+        kaio_request_settle_write(queue, slot);
     }
 }
 

@@ -91,6 +91,8 @@ static const char *subject_name(kaio_subject subject) {
             return "kind";
         case KAIO_SUBJECT_PRIORITY:
             return "priority";
+        case KAIO_SUBJECT_HANDLERS:
+            return "handlers";
     }
     return "invalid subject";
 }
@@ -156,6 +158,7 @@ static void append_busy(struct line *line, kaio_status status) {
         case KAIO_SUBJECT_PATH:
         case KAIO_SUBJECT_PRIORITY:
         case KAIO_SUBJECT_KIND:
+        case KAIO_SUBJECT_HANDLERS:
             return;
     }
 }

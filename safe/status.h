@@ -59,8 +59,9 @@ typedef enum kaio_subject {
     KAIO_SUBJECT_FLAGS = 13,
     KAIO_SUBJECT_PATH = 14,
     KAIO_SUBJECT_DESCRIPTOR = 15,
-    KAIO_SUBJECT_KIND = 16,     // an enum parameter
-    KAIO_SUBJECT_PRIORITY = 17  // a level
+    KAIO_SUBJECT_KIND = 16,      // an enum parameter
+    KAIO_SUBJECT_PRIORITY = 17,  // a level
+    KAIO_SUBJECT_HANDLERS = 18   // a kaio_handlers
 } kaio_subject;
 
 // A kaio_status is the answer of a call.

@@ -179,10 +179,10 @@ static struct context *make_context(unsigned nr_events) {
         return NULL;
     }
     size_t wanted_bytes = (2 * (size_t)nr_events + 3) * sizeof(struct kaio_raw_event);
-    context->capacity = nr_events;
+    context->capacity = 2 * nr_events;  // the kernel has more room than it is asked for, too
     context->ring_bytes = (wanted_bytes + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
-    context->pending = calloc(nr_events, sizeof *context->pending);
-    context->objects = calloc(nr_events, sizeof *context->objects);
+    context->pending = calloc(context->capacity, sizeof *context->pending);
+    context->objects = calloc(context->capacity, sizeof *context->objects);
     context->ring =
         mmap(NULL, context->ring_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (context->pending == NULL || context->objects == NULL || context->ring == MAP_FAILED) {

@@ -221,6 +221,13 @@ inline std::vector<Use> UsesOfQueues() {
                  return kaio_queue_destroy(move_queue, FailOnLost, nullptr, report.at());
              }));
          }},
+        {"QueueOfRun", Kind::kQueue, false,
+         [](C, uintptr_t bits) {
+             Output<kaio_run_report> report;
+             const kaio_handlers handlers = {};
+             return report.Judge(kaio_queue_run(Handle<kaio_queue>(bits), &handlers, nullptr,
+                                                kaio_deadline_now(), report.at()));
+         }},
         {"QueueOfDrop", Kind::kQueue, true, Drop<kaio_queue, kaio_queue_drop, Kind::kQueue>},
         {"QueueOfReadNew", Kind::kQueue, false,
          [](C with, uintptr_t bits) {

@@ -127,6 +127,7 @@ TEST_F(NullTest, ANullOutputIsANullArgument) {
     const kaio_rw_flags none = kaio_rw_none();
     kaio_queue_options options = {};
     options.depth = 1;
+    const kaio_handlers handlers = {};
     kaio_queue *queue = queue_;
 
     ExpectNull(output, kaio_buffer_new(8, 8, nullptr));
@@ -143,6 +144,7 @@ TEST_F(NullTest, ANullOutputIsANullArgument) {
     ExpectNull(output, K(kaio_queue_count(queue_, nullptr)));
     ExpectNull(output, K(kaio_queue_drain(queue_, kaio_deadline_now(), nullptr)));
     ExpectNull(output, K(kaio_queue_destroy(&queue, nullptr, nullptr, nullptr)));
+    ExpectNull(output, K(kaio_queue_run(queue_, &handlers, nullptr, kaio_deadline_now(), nullptr)));
     ExpectNull(output, K(kaio_read_new(queue_, file_, Range(0, 8), none, &buffer_, nullptr)));
     ExpectNull(output, K(kaio_write_new(queue_, file_, Range(0, 8), none, &buffer_, nullptr)));
     ExpectNull(output, K(kaio_sync_new(queue_, file_, KAIO_SYNC_DATA, nullptr)));
@@ -185,6 +187,11 @@ TEST_F(NullTest, ANullPathOrNullOptionsAreNullArguments) {
     Output<kaio_queue *> queue;
     ExpectNull(KAIO_SUBJECT_PATH, file.Judge(kaio_file_open(nullptr, O_RDWR, 0, file.at())));
     ExpectNull(KAIO_SUBJECT_OPTIONS, queue.Judge(kaio_queue_open(nullptr, queue.at())));
+    Output<kaio_run_report> report;
+    ExpectNull(KAIO_SUBJECT_HANDLERS,
+               K(report.Judge(kaio_queue_run(queue_, nullptr, nullptr, kaio_deadline_now(),
+                                             report.at()))));
+    kaio_queue_wake(nullptr);
 }
 
 TEST_F(NullTest, WhatEndsMayHaveNoHandlerAndNoContext) {

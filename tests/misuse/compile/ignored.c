@@ -19,6 +19,8 @@ extern kaio_queue_options options;
 extern kaio_flush_report flushed;
 extern kaio_destroy_report destroyed;
 extern kaio_queue_counts counts;
+extern kaio_handlers handlers;
+extern kaio_run_report ran;
 extern kaio_completion completion;
 extern kaio_alignment alignment;
 extern kaio_ticket ticket;

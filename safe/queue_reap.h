@@ -1,0 +1,31 @@
+// kaio/safe/queue_reap.h (private): which request an event means, inside a call.
+
+#ifndef KAIO_SAFE_QUEUE_REAP_H_
+#define KAIO_SAFE_QUEUE_REAP_H_
+
+#include "queue_place.h"
+#include "slots.h"
+
+// kaio_queue_no_request deals with an event that names no request in flight.
+void kaio_queue_no_request(struct kaio_queue_place *queue, uint64_t data);
+
+// kaio_queue_claim gives the request that an event names, with its result, and no more in flight;
+// NULL: it names none.
+static inline struct kaio_slot *kaio_queue_claim(struct kaio_queue_place *queue, uint64_t data,
+                                                 int64_t result) {
+    uintptr_t bits = (uintptr_t)data;
+    uint32_t index = kaio_bits_index(bits) - queue->first_slot;
+    if (KAIO_UNLIKELY(
+            index >= queue->depth ||
+            kaio_slot_load(&queue->slots[index]) !=
+                kaio_slot_word(kaio_bits_life(bits), kaio_bits_kind(bits), KAIO_SLOT_IN_FLIGHT))) {
+        kaio_queue_no_request(queue, data);
+        return NULL;
+    }
+    struct kaio_slot *slot = &queue->slots[index];
+    kaio_slot_set_result(slot, result);
+    --queue->in_flight_count;
+    return slot;
+}
+
+#endif  // KAIO_SAFE_QUEUE_REAP_H_

@@ -1,0 +1,69 @@
+// kaio/safe/queue_send.h (private): how staged requests reach the kernel, inside a call.
+//
+// Inline, for a function that returns behind a system call costs much more than one that is called
+// and returns between two: the run loop sends and reaps in one function.
+
+#ifndef KAIO_SAFE_QUEUE_SEND_H_
+#define KAIO_SAFE_QUEUE_SEND_H_
+
+#include <assert.h>
+
+#include "attach.h"
+#include "kaio/safe/queue.h"
+#include "kernel.h"
+#include "queue_place.h"
+#include "slots.h"
+
+// kaio_queue_send_refused ends the first staged request as REFUSED, or, when `answer` of the submit
+// call says that the kernel is short of memory, notes that and answers false: try later.
+bool kaio_queue_send_refused(struct kaio_queue_place *queue, long answer,
+                             kaio_flush_report *report);
+
+// kaio_queue_ask_for_events has the kernel raise the eventfd for all that is about to be sent.
+void kaio_queue_ask_for_events(struct kaio_queue_place *queue);
+
+static inline struct kaio_slot *kaio_slot_of(struct kaio_raw_iocb *iocb) {
+    static_assert(offsetof(struct kaio_slot, iocb) == 0, "an iocb's address is its slot's");
+    return (struct kaio_slot *)iocb;
+}
+
+static inline void kaio_queue_mark_sent(struct kaio_queue_place *queue, uint32_t count) {
+    for (uint32_t i = 0; i < count; ++i) {
+        kaio_slot_enter(kaio_slot_of(queue->staged[queue->staged_first + i]), KAIO_SLOT_IN_FLIGHT);
+    }
+    queue->staged_first += count;
+    queue->staged_count -= count;
+    queue->in_flight_count += count;
+}
+
+// kaio_queue_send_inline sends what is staged until nothing is left or the kernel is short of
+// memory. Each call sends something or ends the first entry, since only the first one's errno is
+// ever told.
+__attribute__((always_inline)) static inline kaio_flush_report kaio_queue_send_inline(
+    struct kaio_queue_place *queue) {
+    kaio_flush_report report = {.accepted_count = 0};
+    if (KAIO_UNLIKELY(queue->event_fd >= 0)) {
+        kaio_queue_ask_for_events(queue);
+    }
+    while (queue->staged_first < queue->staged_end) {
+        uint32_t count = queue->staged_end - queue->staged_first;
+        count = count < queue->chunk_count ? count : queue->chunk_count;
+        long answer =
+            kaio_kernel_submit(queue->ctx, (long)count, queue->staged + queue->staged_first);
+        if (KAIO_LIKELY(answer > 0)) {
+            assert((unsigned long)answer <= count);
+            kaio_queue_mark_sent(queue, (uint32_t)answer);
+            report.accepted_count += (uint32_t)answer;
+        } else if (!kaio_queue_send_refused(queue, answer, &report)) {
+            break;
+        }
+    }
+    if (queue->staged_first == queue->staged_end) {
+        queue->staged_first = queue->staged_end = 0;
+    }
+    report.staged_count = queue->staged_count;
+    kaio_detach_dropped(queue);
+    return report;
+}
+
+#endif  // KAIO_SAFE_QUEUE_SEND_H_
