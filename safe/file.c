@@ -145,8 +145,8 @@ kaio_status kaio_file_alignment(const kaio_file *file, kaio_alignment *out_align
     const struct kaio_file_place *found = find(file);
     if (found != NULL) {
         *out_alignment = (kaio_alignment){.memory_bytes = found->memory_align_bytes,
-                                          .read_bytes = found->read_align_bytes,
-                                          .write_bytes = found->write_align_bytes,
+                                          .read_bytes = found->read.align_bytes,
+                                          .write_bytes = found->write.align_bytes,
                                           .source = found->alignment_source,
                                           .atomic_min_bytes = found->atomic_min_bytes,
                                           .atomic_max_bytes = found->atomic_max_bytes,

@@ -62,8 +62,8 @@ static bool settle(struct kaio_file_place *file, kaio_alignment_source source,
     }
     file->alignment_source = source;
     file->memory_align_bytes = memory_bytes;
-    file->read_align_bytes = read_bytes;
-    file->write_align_bytes = write_bytes;
+    file->read.align_bytes = read_bytes;
+    file->write.align_bytes = write_bytes;
     return true;
 }
 
@@ -166,8 +166,8 @@ static void learn_alignment(struct kaio_file_place *file, const struct subject *
     file->is_alignment_known = is_file_told(file->alignment_source);
     uint32_t mask = file->is_alignment_known ? UINT32_MAX : 0;
     file->memory_mask = (file->memory_align_bytes - 1) & mask;
-    file->read_mask = (file->read_align_bytes - 1) & mask;
-    file->write_mask = (file->write_align_bytes - 1) & mask;
+    file->read.mask = (file->read.align_bytes - 1) & mask;
+    file->write.mask = (file->write.align_bytes - 1) & mask;
 }
 
 // ---- flags ----
@@ -250,10 +250,10 @@ static bool learn_atomic(struct kaio_file_place *file, const struct subject *sub
 static void learn_flags(struct kaio_file_place *file, const struct subject *subject) {
     uint32_t known = known_flags();
     uint32_t atomic = learn_atomic(file, subject) ? KAIO_RAW_RWF_ATOMIC : 0;
-    file->read_flags = known & ~(uint32_t)(FLAGS_OF_DURABILITY | KAIO_RAW_RWF_ATOMIC);
-    file->write_flags = known & (~(uint32_t)KAIO_RAW_RWF_ATOMIC | atomic);
-    file->read_flags_to_check = ~file->read_flags | KAIO_RAW_RWF_NOAPPEND;
-    file->write_flags_to_check = ~file->write_flags | KAIO_RAW_RWF_NOAPPEND | KAIO_RAW_RWF_ATOMIC;
+    file->read.flags = known & ~(uint32_t)(FLAGS_OF_DURABILITY | KAIO_RAW_RWF_ATOMIC);
+    file->write.flags = known & (~(uint32_t)KAIO_RAW_RWF_ATOMIC | atomic);
+    file->read.flags_to_check = ~file->read.flags | KAIO_RAW_RWF_NOAPPEND;
+    file->write.flags_to_check = ~file->write.flags | KAIO_RAW_RWF_NOAPPEND | KAIO_RAW_RWF_ATOMIC;
 }
 
 // ---- the rest ----
@@ -282,8 +282,8 @@ int kaio_file_learn(struct kaio_file_place *file, int fd) {
     }
     int mode = subject.flags & O_ACCMODE;
     bool has_no_data = (subject.flags & O_PATH) != 0;
-    file->is_readable = !has_no_data && mode != O_WRONLY;
-    file->is_writable = !has_no_data && mode != O_RDONLY;
+    file->read.is_closed = has_no_data || mode == O_WRONLY;
+    file->write.is_closed = has_no_data || mode == O_RDONLY;
     learn_alignment(file, &subject);
     learn_flags(file, &subject);
     atomic_store_explicit(&file->forced_rw_flags, can_sleep(&subject) ? KAIO_RAW_RWF_NOWAIT : 0,

@@ -11,28 +11,28 @@
 
 enum { KAIO_FILE_OPEN = 1, KAIO_FILE_DROPPED = 2 };
 
+// What is true of the transfers of a file in one direction.
+struct kaio_file_way {
+    uint32_t is_closed;       // 1: the file is not open for it
+    uint32_t mask;            // of what is enforced: the alignment less 1, or 0
+    uint32_t flags_to_check;  // RWF_* that need a look: all but `flags`, and what has conditions
+    uint32_t flags;           // RWF_* that can be had, as far as is known
+    uint32_t align_bytes;     // of file offset and size
+};
+
 struct kaio_file_place {
     struct kaio_place place;
     int fd;
     bool is_owned;
-    bool is_readable;
-    bool is_writable;
     bool is_direct;
     bool is_alignment_known;  // and enforced
     kaio_alignment_source alignment_source;
     uint32_t memory_align_bytes;
-    uint32_t read_align_bytes;
-    uint32_t write_align_bytes;
-    // Masks of what is enforced: the alignments less 1, or 0.
-    uint32_t memory_mask;
-    uint32_t read_mask;
-    uint32_t write_mask;
+    uint32_t memory_mask;  // as the ways' masks
+    struct kaio_file_way read;
+    struct kaio_file_way write;
     uint32_t atomic_min_bytes;  // of a write with RWF_ATOMIC; 0, 0: not told
     uint32_t atomic_max_bytes;
-    uint32_t read_flags;  // RWF_* that a read may have, as far as is known
-    uint32_t write_flags;
-    uint32_t read_flags_to_check;  // those that need a look: all others, and what has conditions
-    uint32_t write_flags_to_check;
     _Atomic int32_t forced_rw_flags;  // RWF_NOWAIT where a transfer could sleep
     uint32_t attached_count;          // queues; guarded by kaio_files.kind_lock
 };

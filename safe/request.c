@@ -42,18 +42,21 @@ static kaio_status misaligned(kaio_subject subject, uint64_t number, uint32_t ma
     return kaio_status_pair(KAIO_ALIGN, subject, number & mask, (uint64_t)mask + 1);
 }
 
+static const struct kaio_file_way *way_of(const struct kaio_file_place *file,
+                                          const struct kaio_transfer *transfer) {
+    return transfer->kind == KAIO_KIND_READ ? &file->read : &file->write;
+}
+
 // may_transfer checks what `transfer` asks of `file`, for a buffer at `address`. False: look_closer
 // decides.
 static bool may_transfer(const struct kaio_file_place *file, const struct kaio_transfer *transfer,
                          uintptr_t address) {
-    bool is_read = transfer->kind == KAIO_KIND_READ;
-    uint32_t file_mask = is_read ? file->read_mask : file->write_mask;
-    uint32_t flags_to_check = is_read ? file->read_flags_to_check : file->write_flags_to_check;
+    const struct kaio_file_way *way = way_of(file, transfer);
     uint64_t excess =
         (address & file->memory_mask) |
-        ((transfer->range.file_offset_bytes | transfer->range.size_bytes) & file_mask) |
-        (transfer->flags.bits & flags_to_check);
-    return (is_read ? file->is_readable : file->is_writable) && excess == 0;
+        ((transfer->range.file_offset_bytes | transfer->range.size_bytes) & way->mask) |
+        (transfer->flags.bits & way->flags_to_check) | way->is_closed;
+    return excess == 0;
 }
 
 static kaio_status unsupported(uint32_t flags) {
@@ -92,9 +95,9 @@ static kaio_status check_flags(const struct kaio_file_place *file,
                                const struct kaio_transfer *transfer) {
     const uint32_t conflict = KAIO_RAW_RWF_APPEND | KAIO_RAW_RWF_NOAPPEND;
     uint32_t wanted = transfer->flags.bits;
-    uint32_t supported = transfer->kind == KAIO_KIND_READ ? file->read_flags : file->write_flags;
-    if ((wanted & ~supported) != 0) {
-        return unsupported(wanted & ~supported);
+    uint32_t missing = wanted & ~way_of(file, transfer)->flags;
+    if (missing != 0) {
+        return unsupported(missing);
     }
     if ((wanted & conflict) == conflict) {
         return unsupported(conflict);
@@ -106,19 +109,18 @@ static kaio_status check_flags(const struct kaio_file_place *file,
 // look_closer names the first thing that is wrong, or finds that nothing is.
 static kaio_status look_closer(const struct kaio_file_place *file,
                                const struct kaio_transfer *transfer, uintptr_t address) {
-    bool is_read = transfer->kind == KAIO_KIND_READ;
-    if (!(is_read ? file->is_readable : file->is_writable)) {
+    const struct kaio_file_way *way = way_of(file, transfer);
+    if (way->is_closed != 0) {
         return kaio_status_make(KAIO_ACCESS, KAIO_SUBJECT_FILE);
     }
     if ((address & file->memory_mask) != 0) {
         return misaligned(KAIO_SUBJECT_MEMORY, address, file->memory_mask);
     }
-    uint32_t file_mask = is_read ? file->read_mask : file->write_mask;
-    if ((transfer->range.file_offset_bytes & file_mask) != 0) {
-        return misaligned(KAIO_SUBJECT_FILE_OFFSET, transfer->range.file_offset_bytes, file_mask);
+    if ((transfer->range.file_offset_bytes & way->mask) != 0) {
+        return misaligned(KAIO_SUBJECT_FILE_OFFSET, transfer->range.file_offset_bytes, way->mask);
     }
-    if ((transfer->range.size_bytes & file_mask) != 0) {
-        return misaligned(KAIO_SUBJECT_SIZE, transfer->range.size_bytes, file_mask);
+    if ((transfer->range.size_bytes & way->mask) != 0) {
+        return misaligned(KAIO_SUBJECT_SIZE, transfer->range.size_bytes, way->mask);
     }
     return check_flags(file, transfer);
 }
