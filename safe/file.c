@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "file_learn.h"
@@ -178,6 +179,19 @@ bool kaio_file_join(uintptr_t bits) {
     kaio_unlock(&kaio_files.kind_lock);
     return is_open;
 }
+
+#ifndef NDEBUG
+bool kaio_file_is_replaced(const struct kaio_file_place *file) {
+    if (file->is_owned) {
+        return false;
+    }
+    struct stat now;
+    int saved_errno = errno;
+    bool is_open = fstat(file->fd, &now) == 0;
+    errno = saved_errno;
+    return is_open && (now.st_dev != file->device || now.st_ino != file->inode);
+}
+#endif
 
 // end closes a file that no queue is attached to. Returns 0 or close(2)'s errno.
 static int end(struct kaio_file_place *file, uintptr_t word) {

@@ -34,6 +34,10 @@ KAIO_MUST_USE kaio_status kaio_file_adopt(int fd, kaio_file **out_file);
 
 // kaio_file_borrow uses `fd` without owning it: the same door, but closing the file leaves the
 // descriptor open. The caller keeps it open until kaio_file_close answered OK.
+//
+// Closed behind the library, the number may name somebody else's file when a request is sent. A
+// build without NDEBUG compares device and inode then, and ends the request REFUSED with EBADF; in
+// one with NDEBUG it goes to that file.
 KAIO_MUST_USE kaio_status kaio_file_borrow(int fd, kaio_file **out_file);
 
 // kaio_file_as_fd lends the descriptor, for calls that the library has no business in (fstat,

@@ -277,9 +277,8 @@ int kaio_file_learn(struct kaio_file_place *file, int fd) {
     }
     unsigned wanted = STATX_WANTS_DIO_ALIGN | STATX_WANTS_DIO_READ_ALIGN | STATX_WANTS_WRITE_ATOMIC;
     subject.has_statx = kaio_kernel_statx(fd, wanted, subject.statx) == 0;
-    if (!subject.has_statx) {
-        memset(subject.statx, 0, sizeof subject.statx);
-    }
+    file->device = subject.stat.st_dev;
+    file->inode = subject.stat.st_ino;
     int mode = subject.flags & O_ACCMODE;
     bool has_no_data = (subject.flags & O_PATH) != 0;
     file->read.is_closed = has_no_data || mode == O_WRONLY;

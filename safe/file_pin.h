@@ -23,6 +23,8 @@ struct kaio_file_way {
 struct kaio_file_place {
     struct kaio_place place;
     int fd;
+    dev_t device;  // what `fd` was when it came
+    ino_t inode;
     bool is_owned;
     bool is_direct;
     bool is_alignment_known;  // and enforced
@@ -60,6 +62,12 @@ bool kaio_file_join(uintptr_t bits);
 static inline kaio_status kaio_file_refusal(uintptr_t bits) {
     return kaio_table_stale(&kaio_files, bits, KAIO_KIND_FILE, KAIO_SUBJECT_FILE);
 }
+
+#ifndef NDEBUG
+// kaio_file_is_replaced tells whether the borrowed descriptor was closed behind the library, and
+// its number is another file's now. Files that have no inode of their own (eventfd) are all alike.
+bool kaio_file_is_replaced(const struct kaio_file_place *file);
+#endif
 
 // kaio_file_leave takes that back; the last to leave a dropped file closes it.
 void kaio_file_leave(struct kaio_file_place *file);

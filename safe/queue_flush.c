@@ -1,5 +1,6 @@
 #include <errno.h>
 
+#include "file_pin.h"
 #include "kaio/safe/queue.h"
 #include "queue_send.h"
 #include "queue_steps.h"
@@ -42,6 +43,19 @@ void kaio_queue_ask_for_events(struct kaio_queue_place *queue) {
         kaio_raw_set_eventfd(queue->staged[i], queue->event_fd);
     }
 }
+
+#ifndef NDEBUG
+uint32_t kaio_queue_sound_count(const struct kaio_queue_place *queue, uint32_t count) {
+    for (uint32_t i = 0; i < count; ++i) {
+        const struct kaio_slot *slot = kaio_slot_of(queue->staged[queue->staged_first + i]);
+        uintptr_t bits = queue->attachments[slot->attachment].bits;
+        if (kaio_file_is_replaced(kaio_file_at(kaio_bits_index(bits)))) {
+            return i;
+        }
+    }
+    return count;
+}
+#endif
 
 kaio_flush_report kaio_queue_send(struct kaio_queue_place *queue) {
     return kaio_queue_send_inline(queue);

@@ -7,6 +7,7 @@
 #define KAIO_SAFE_QUEUE_SEND_H_
 
 #include <assert.h>
+#include <errno.h>
 
 #include "attach.h"
 #include "kaio/safe/queue.h"
@@ -21,6 +22,14 @@ bool kaio_queue_send_refused(struct kaio_queue_place *queue, long answer,
 
 // kaio_queue_ask_for_events has the kernel raise the eventfd for all that is about to be sent.
 void kaio_queue_ask_for_events(struct kaio_queue_place *queue);
+
+#ifndef NDEBUG
+// kaio_queue_sound_count tells how many of the first `count` staged requests may be sent together:
+// those before one whose borrowed descriptor was closed behind the library, and whose number is
+// somebody else's file by now. An fstat(2) for each request of a borrowed file: too much for a
+// release, where the caller's word is taken.
+uint32_t kaio_queue_sound_count(const struct kaio_queue_place *queue, uint32_t count);
+#endif
 
 static inline struct kaio_slot *kaio_slot_of(struct kaio_raw_iocb *iocb) {
     static_assert(offsetof(struct kaio_slot, iocb) == 0, "an iocb's address is its slot's");
@@ -48,6 +57,13 @@ __attribute__((always_inline)) static inline kaio_flush_report kaio_queue_send_i
     while (queue->staged_first < queue->staged_end) {
         uint32_t count = queue->staged_end - queue->staged_first;
         count = count < queue->chunk_count ? count : queue->chunk_count;
+#ifndef NDEBUG
+        count = kaio_queue_sound_count(queue, count);
+        if (count == 0) {
+            (void)kaio_queue_send_refused(queue, -EBADF, &report);
+            continue;
+        }
+#endif
         long answer =
             kaio_kernel_submit(queue->ctx, (long)count, queue->staged + queue->staged_first);
         if (KAIO_LIKELY(answer > 0)) {

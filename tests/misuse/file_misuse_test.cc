@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <iterator>
 #include <string>
 #include <thread>
 
@@ -276,6 +277,122 @@ TEST_F(FileMisuseTest, ADescriptorClosedBehindItsFileEndsItsRequestsRefused) {
     EXPECT_EQ(completion.user, 7u);
     EXPECT_EQ(completion.buffer, alias);
     kaio_completion_drop(&completion);
+}
+
+// ---- a borrowed descriptor, closed behind the library ----
+
+// A BorrowTest borrows `fd_`, and can make the number another file's. In builds with NDEBUG nobody
+// looks: the documented limit.
+class BorrowTest : public FileMisuseTest {
+  protected:
+    void SetUp() override {
+#ifdef NDEBUG
+        GTEST_SKIP() << "this build takes the caller's word for borrowed descriptors";
+#endif
+        FileMisuseTest::SetUp();
+        number_ = open(disk_.path(), O_RDWR | O_CLOEXEC);
+        ASSERT_OK(kaio_file_borrow(number_, &borrowed_));
+    }
+
+    void TearDown() override {
+        if (queue_ == nullptr) {
+            return;
+        }
+        kaio_file_drop(&borrowed_);
+        FileMisuseTest::TearDown();
+        EXPECT_EQ(close(number_), 0);
+    }
+
+    // Replace closes the descriptor and opens `path` under its number.
+    void Replace(const char *path) {
+        ASSERT_EQ(close(number_), 0);
+        const int fd = open(path, O_RDWR | O_CLOEXEC);
+        if (fd != number_) {
+            ASSERT_EQ(dup3(fd, number_, O_CLOEXEC), number_);
+            close(fd);
+        }
+    }
+
+    void ExpectRefused(const kaio_completion &completion, uint64_t user) {
+        EXPECT_CODE(KAIO_OS_ERROR, completion.refusal);
+        EXPECT_EQ(completion.os_error, EBADF);
+        EXPECT_EQ(completion.user, user);
+    }
+
+    TempFile other_{Pattern(2 * kSizeBytes, 9)};
+    int number_ = -1;
+    kaio_file *borrowed_ = nullptr;
+};
+
+TEST_F(BorrowTest, AWriteDoesNotGoToTheFileThatHasItsNumberNow) {
+    kaio_buffer *buffer = NewBuffer(Pattern(kSizeBytes, 3));
+    kaio_buffer *const alias = buffer;
+    StartWrite(borrowed_, 0, &buffer, 7);
+    Replace(other_.path());
+
+    const kaio_flush_report report = Flush();
+
+    EXPECT_EQ(report.accepted_count, 0u);
+    EXPECT_EQ(report.refused_count, 1u);
+    kaio_completion completion = Take();
+    EXPECT_EQ(completion.transfer, KAIO_TRANSFER_REFUSED);
+    ExpectRefused(completion, 7);
+    EXPECT_EQ(completion.buffer, alias);
+    EXPECT_EQ(BufferText(completion.buffer, kSizeBytes), Pattern(kSizeBytes, 3));
+    EXPECT_EQ(other_.Content(), Pattern(2 * kSizeBytes, 9));
+    EXPECT_EQ(disk_.Content(), Pattern(kSizeBytes));
+    kaio_completion_drop(&completion);
+}
+
+TEST_F(BorrowTest, TheOthersOfTheBatchAreSentInOrder) {
+    kaio_file *second = nullptr;
+    ASSERT_OK(kaio_file_borrow(fd_, &second));
+    kaio_file *const files[] = {second, borrowed_, borrowed_, file_, borrowed_, second};
+    for (uint64_t user = 0; user < std::size(files); ++user) {
+        kaio_buffer *buffer = NewBuffer(kSizeBytes);
+        StartRead(files[user], 0, &buffer, user);
+    }
+    Replace(other_.path());
+
+    const kaio_flush_report report = Flush();
+
+    EXPECT_EQ(report.accepted_count, 3u);
+    EXPECT_EQ(report.refused_count, 3u);
+    EXPECT_EQ(Wait(std::size(files)), std::size(files));
+    uint64_t last_whole = 0;
+    for (size_t i = 0; i < std::size(files); ++i) {
+        kaio_completion completion = Take();
+        if (files[completion.user] == borrowed_) {
+            ExpectRefused(completion, completion.user);
+            kaio_completion_drop(&completion);
+        } else {
+            EXPECT_GE(completion.user, last_whole);
+            last_whole = completion.user;
+            ExpectWhole(completion);
+        }
+    }
+    kaio_file_drop(&second);
+}
+
+TEST_F(BorrowTest, SyncsAndPollsAreRefusedToo) {
+    kaio_ticket ticket = {};
+    ASSERT_OK(K(kaio_sync_start(queue_, borrowed_, KAIO_SYNC_DATA, 1, &ticket)));
+    ASSERT_OK(K(kaio_poll_start(queue_, borrowed_, kaio_poll_readable(), 2, &ticket)));
+    Replace(other_.path());
+
+    EXPECT_EQ(Flush().refused_count, 2u);
+
+    for (const uint64_t user : {1, 2}) {
+        ExpectRefused(Take(), user);
+    }
+}
+
+TEST_F(BorrowTest, TheSameFileUnderItsNumberIsTheSame) {
+    kaio_buffer *buffer = NewBuffer(kSizeBytes);
+    StartRead(borrowed_, 0, &buffer);
+    Replace(disk_.path());
+
+    ExpectWhole(WaitAndTake());
 }
 
 // ---- several threads ----
