@@ -16,6 +16,7 @@
 #include "kaio/safe/queue.h"
 #include "kaio/safe/read.h"
 #include "kaio/safe/run.h"
+#include "kaio/safe/signals.h"
 #include "kaio/safe/status.h"
 #include "kaio/safe/sync.h"
 #include "kaio/safe/transfer.h"

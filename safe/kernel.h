@@ -17,12 +17,16 @@ long kaio_sim_cancel(kaio_raw_context ctx, struct kaio_raw_iocb *iocb,
                      struct kaio_raw_event *result);
 long kaio_sim_getevents(kaio_raw_context ctx, long min_nr, long nr,
                         struct kaio_raw_event *out_events, struct kaio_raw_old_timespec *timeout);
+long kaio_sim_pgetevents(kaio_raw_context ctx, long min_nr, long nr,
+                         struct kaio_raw_event *out_events, struct kaio_raw_timespec *timeout,
+                         const struct kaio_raw_sigset *sigset);
 
 #    define kaio_kernel_setup kaio_sim_setup
 #    define kaio_kernel_destroy kaio_sim_destroy
 #    define kaio_kernel_submit kaio_sim_submit
 #    define kaio_kernel_cancel kaio_sim_cancel
 #    define kaio_kernel_getevents kaio_sim_getevents
+#    define kaio_kernel_pgetevents kaio_sim_pgetevents
 
 #else
 
@@ -33,6 +37,7 @@ long kaio_sim_getevents(kaio_raw_context ctx, long min_nr, long nr,
 #    define kaio_kernel_submit kaio_raw_submit
 #    define kaio_kernel_cancel kaio_raw_cancel
 #    define kaio_kernel_getevents kaio_raw_getevents
+#    define kaio_kernel_pgetevents kaio_raw_pgetevents
 
 #endif
 

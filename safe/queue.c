@@ -70,6 +70,7 @@ static void make_lists(struct kaio_queue_place *queue) {
     atomic_store_explicit(&queue->has_strays, 0, memory_order_relaxed);
     queue->is_ending = 0;
     queue->is_running = 0;
+    queue->has_pgetevents = 0;
 }
 
 // find_ring uses the ring in memory, unless told not to or there is none.

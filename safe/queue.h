@@ -19,6 +19,7 @@
 #include "kaio/safe/base.h"
 #include "kaio/safe/handle.h"
 #include "kaio/safe/outcome.h"
+#include "kaio/safe/signals.h"
 #include "kaio/safe/status.h"
 #include "kaio/safe/transfer.h"
 
@@ -112,6 +113,19 @@ kaio_deadline kaio_deadline_after_ns(int64_t wait_ns);
 // Kernel: none when enough is in the ring, otherwise io_getevents(2).
 KAIO_MUST_USE kaio_status kaio_queue_wait(kaio_queue *queue, uint32_t min_count,
                                           kaio_deadline deadline, uint32_t *out_ready_count);
+
+// kaio_queue_wait_masked is kaio_queue_wait with `blocked` as the thread's signal mask as long as
+// it sleeps, and the old one again on return: what is pending and not in `blocked` is let in before
+// the sleep, atomically, as ppoll(2) does it, and also when nothing has to be waited for.
+//
+// The handler of a signal ends the wait; its calls on the queue answer REENTERED.
+// Errors: INTERRUPTED: a handler ran, and fewer than `min_count` are ready: nothing is lost.
+//         UNSUPPORTED(queue): the kernel cannot (ENOSYS), and nothing was done. As kaio_queue_wait.
+// Kernel: io_pgetevents, 4.18 (on 32-bit machines 5.1), at least once. After a stop and
+//         continue the kernel begins the time anew, where more than one outcome is waited for.
+KAIO_MUST_USE kaio_status kaio_queue_wait_masked(kaio_queue *queue, uint32_t min_count,
+                                                 kaio_deadline deadline, kaio_signals blocked,
+                                                 uint32_t *out_ready_count);
 
 // A kaio_completion is a plain value: an outcome, and the buffer that took part in it.
 // Outcomes of other operations read PENDING.
@@ -242,6 +256,20 @@ typedef void kaio_lost_handler(void *context, kaio_completion *completion);
 // Kernel:    io_cancel(2) for each poll, io_getevents(2) until nothing is in flight, io_destroy(2).
 KAIO_MUST_USE kaio_status kaio_queue_destroy(kaio_queue **move_queue, kaio_lost_handler *on_lost,
                                              void *context, kaio_destroy_report *out_report);
+
+// kaio_queue_destroy_all destroys the queues move_queues[0..count) as kaio_queue_destroy does, but
+// lets the kernel end them side by side, in up to 31 threads that are gone when it returns:
+// io_destroy sleeps for 25 to 40 ms. Where no thread can be made, they end one after the other.
+//
+// All or nothing: when one of them may not be ended, none is.
+// Ownership: OK consumes all. `on_lost` is called for the first queue first; by then none of them
+// is
+//            usable. The report is that of all together.
+// Errors:    the misuse of one (STALE also when it is there twice, NULL_ARGUMENT, WRONG_THREAD,
+//            REENTERED, FORKED), with the subject ELEMENT: detail = its index. NO_MEMORY.
+KAIO_MUST_USE kaio_status kaio_queue_destroy_all(kaio_queue **move_queues, uint32_t count,
+                                                 kaio_lost_handler *on_lost, void *context,
+                                                 kaio_destroy_report *out_report);
 
 // kaio_queue_drop destroys `*move_queue` and drops its buffers; `*move_queue` becomes NULL. From
 // another thread the queue is destroyed by its owner's next call on it, which answers STALE, or

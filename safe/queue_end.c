@@ -1,4 +1,10 @@
+#define _POSIX_C_SOURCE 200809L  // pthread_sigmask
+
 #include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
 
 #include "attach.h"
 #include "buffer_pin.h"
@@ -18,7 +24,7 @@ kaio_status kaio_queue_drain(kaio_queue *queue, kaio_deadline deadline,
     if (place == NULL) {
         return status;
     }
-    status = kaio_queue_wait_for(place, UINT32_MAX, deadline);  // cut to what is owed
+    status = kaio_queue_wait_for(place, UINT32_MAX, deadline, NULL);  // cut to what is owed
     *out_left = kaio_queue_counts_of(place);
     kaio_queue_leave();
     return status.code == KAIO_NOTHING_TO_WAIT_FOR ? kaio_status_ok() : status;
@@ -77,9 +83,9 @@ static uint32_t cancel_polls(struct kaio_queue_place *queue) {
     return lasting_count;
 }
 
-// quiesce waits until the kernel has nothing of the queue any more: first for the events, which
-// tell how each request ended, then for io_destroy. False: it could not be made sure.
-static bool quiesce(struct kaio_queue_place *queue) {
+// await_events waits for the events of all that is in flight, which tell how each request ended.
+static void await_events(struct kaio_queue_place *queue) {
+    kaio_request_collect_strays(queue);
     kaio_queue_reap(queue);
     uint32_t lasting_count = cancel_polls(queue);
     while (queue->in_flight_count > lasting_count) {
@@ -90,8 +96,12 @@ static bool quiesce(struct kaio_queue_place *queue) {
             break;
         }
     }
-    bool is_destroyed = kaio_kernel_destroy(queue->ctx) == 0;
-    return is_destroyed || queue->in_flight_count == 0;
+}
+
+// end_context waits until the kernel has nothing of the queue any more. False: it could not be made
+// sure.
+static bool end_context(const struct kaio_queue_place *queue) {
+    return kaio_kernel_destroy(queue->ctx) == 0 || queue->in_flight_count == 0;
 }
 
 // A farewell is what the requests of a destroyed queue go through.
@@ -163,10 +173,10 @@ static bool part_with(struct kaio_queue_place *queue, struct kaio_slot *slot, bo
     return true;
 }
 
-// destroy ends an entered queue. Its slots go back to be reused only when all of them are free.
-static void destroy(struct kaio_queue_place *queue, struct farewell *farewell) {
-    kaio_request_collect_strays(queue);
-    bool is_quiet = quiesce(queue);
+// part_with_all ends an entered queue, whose context has ended. Its slots go back to be reused only
+// when all of them are free.
+static void part_with_all(struct kaio_queue_place *queue, bool is_quiet,
+                          struct farewell *farewell) {
     bool is_clean = true;
     queue->is_ending = 1;
     for (uint32_t i = 0; i < queue->depth; ++i) {
@@ -182,6 +192,11 @@ static void destroy(struct kaio_queue_place *queue, struct farewell *farewell) {
         kaio_queue_free_memory(queue);
         atomic_store(&queue->owner, 0);
     }
+}
+
+static void destroy(struct kaio_queue_place *queue, struct farewell *farewell) {
+    await_events(queue);
+    part_with_all(queue, end_context(queue), farewell);
 }
 
 kaio_status kaio_queue_destroy(kaio_queue **move_queue, kaio_lost_handler *on_lost, void *context,
@@ -209,4 +224,156 @@ kaio_status kaio_queue_destroy(kaio_queue **move_queue, kaio_lost_handler *on_lo
 void kaio_queue_destroy_quietly(struct kaio_queue_place *queue) {
     struct farewell farewell = {.on_lost = NULL};
     destroy(queue, &farewell);
+}
+
+// ---- many side by side ----
+
+enum { HELPER_COUNT_MAX = 31 };
+
+// An ending is one queue of those that end together.
+struct ending {
+    struct kaio_queue_place *queue;
+    bool is_quiet;
+};
+
+// Endings are shared by the threads that end the contexts: each takes the next one.
+struct endings {
+    struct ending *list;  // [0..count)
+    uint32_t count;
+    _Atomic uint32_t next_index;
+};
+
+static void *end_contexts(void *argument) {
+    struct endings *endings = argument;
+    uint32_t index;
+    while ((index = atomic_fetch_add(&endings->next_index, 1)) < endings->count) {
+        struct ending *ending = &endings->list[index];
+        ending->is_quiet = end_context(ending->queue);
+    }
+    return NULL;
+}
+
+// end_side_by_side ends the contexts in as many threads as it gets, the calling one among them. The
+// others run no signal handler, and nothing of the library but the system call.
+static void end_side_by_side(struct endings *endings) {
+    pthread_t helpers[HELPER_COUNT_MAX];
+    uint32_t helper_count = 0;
+    sigset_t all;
+    sigset_t before;
+    (void)sigfillset(&all);
+    bool is_quiet = pthread_sigmask(SIG_SETMASK, &all, &before) == 0;
+    while (is_quiet && helper_count < HELPER_COUNT_MAX && helper_count + 1 < endings->count &&
+           pthread_create(&helpers[helper_count], NULL, end_contexts, endings) == 0) {
+        ++helper_count;
+    }
+    if (is_quiet) {
+        (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    }
+    (void)end_contexts(endings);
+    int state;
+    (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+    for (uint32_t i = 0; i < helper_count; ++i) {
+        (void)pthread_join(helpers[i], NULL);
+    }
+    (void)pthread_setcancelstate(state, NULL);
+}
+
+static kaio_status about_element(kaio_code code, uint32_t index) {
+    kaio_status status = kaio_status_make(code, KAIO_SUBJECT_ELEMENT);
+    status.detail = index;
+    return status;
+}
+
+static bool is_among(kaio_queue *const *queues, uint32_t count, const kaio_queue *queue) {
+    for (uint32_t i = 0; i < count; ++i) {
+        if (queues[i] == queue) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// find_all fills in the places of queues[0..count), all of which the calling thread may end.
+static kaio_status find_all(kaio_queue *const *queues, uint32_t count, struct ending *out_list) {
+    for (uint32_t i = 0; i < count; ++i) {
+        kaio_status why;
+        out_list[i].queue = kaio_queue_enter_alone(queues[i], &why);
+        if (out_list[i].queue == NULL) {
+            return about_element((kaio_code)why.code, i);
+        }
+        kaio_queue_leave();
+        if (is_among(queues, i, queues[i])) {
+            return about_element(KAIO_STALE, i);
+        }
+    }
+    return kaio_status_ok();
+}
+
+// are_still_there looks again, inside the call: a signal handler may have ended one in between.
+static kaio_status are_still_there(kaio_queue *const *queues, uint32_t count,
+                                   const struct ending *list) {
+    for (uint32_t i = 0; i < count; ++i) {
+        uintptr_t open = kaio_bits_life((uintptr_t)queues[i]) | KAIO_QUEUE_OPEN;
+        if (atomic_load(&list[i].queue->place.word) != open || !kaio_queue_is_ours(list[i].queue)) {
+            return about_element(KAIO_STALE, i);
+        }
+    }
+    return kaio_status_ok();
+}
+
+// destroy_all ends the queues of `endings`, inside a call. None of them is anybody's from the first
+// farewell on.
+static void destroy_all(struct endings *endings, struct farewell *farewell) {
+    for (uint32_t i = 0; i < endings->count; ++i) {
+        await_events(endings->list[i].queue);
+    }
+    end_side_by_side(endings);
+    for (uint32_t i = 0; i < endings->count; ++i) {
+        endings->list[i].queue->is_ending = 1;
+    }
+    for (uint32_t i = 0; i < endings->count; ++i) {
+        part_with_all(endings->list[i].queue, endings->list[i].is_quiet, farewell);
+    }
+}
+
+static kaio_status end_all(kaio_queue **move_queues, struct endings *endings,
+                           struct farewell *farewell) {
+    kaio_status status = find_all(move_queues, endings->count, endings->list);
+    if (endings->count == 0 || !kaio_status_is_ok(status)) {
+        return status;
+    }
+    (void)kaio_call_begin();
+    status = are_still_there(move_queues, endings->count, endings->list);
+    if (kaio_status_is_ok(status)) {
+        for (uint32_t i = 0; i < endings->count; ++i) {
+            move_queues[i] = NULL;  // first: a handler may reuse the variables
+        }
+        destroy_all(endings, farewell);
+    }
+    kaio_queue_leave();
+    return status;
+}
+
+kaio_status kaio_queue_destroy_all(kaio_queue **move_queues, uint32_t count,
+                                   kaio_lost_handler *on_lost, void *context,
+                                   kaio_destroy_report *out_report) {
+    if ((move_queues == NULL && count > 0) || out_report == NULL) {
+        return kaio_status_make(KAIO_NULL_ARGUMENT,
+                                out_report == NULL ? KAIO_SUBJECT_OUTPUT : KAIO_SUBJECT_QUEUE);
+    }
+    int saved_errno = errno;
+    struct endings endings = {.list = calloc(count + (count == 0), sizeof *endings.list),
+                              .count = count};
+    errno = saved_errno;
+    if (endings.list == NULL) {
+        return kaio_status_make(KAIO_NO_MEMORY, KAIO_SUBJECT_QUEUE);
+    }
+    struct farewell farewell = {.on_lost = on_lost, .context = context};
+    kaio_status status = end_all(move_queues, &endings, &farewell);
+    free(endings.list);
+    if (kaio_status_is_ok(status)) {
+        *out_report = farewell.report;
+    }
+    kaio_buffer_collect();
+    return status;
 }

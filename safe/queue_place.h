@@ -56,6 +56,7 @@ struct kaio_queue_place {
     struct kaio_raw_iocb **staged;  // room for `depth`
     uint32_t chunk_count;           // the most that one system call sends
     uint32_t spin_ns;               // how long to look at the ring before a wait blocks
+    uint32_t has_pgetevents;        // 0: the kernel was not asked yet, or has it not
 
     kaio_raw_context ctx;
     struct kaio_raw_ring_consumer consumer;  // ring NULL: reap by the system call

@@ -38,9 +38,14 @@ void kaio_queue_reap(struct kaio_queue_place *queue);
 long kaio_queue_reap_call(struct kaio_queue_place *queue, uint32_t min_count,
                           struct kaio_raw_old_timespec *timeout);
 
-// kaio_queue_wait_for is kaio_queue_wait in an entered queue.
+// kaio_queue_settle finishes the requests of events[0..count); a `count` below 0 is 0.
+void kaio_queue_settle(struct kaio_queue_place *queue, const struct kaio_raw_event *events,
+                       long count);
+
+// kaio_queue_wait_for is kaio_queue_wait in an entered queue, under `mask`, if there is one.
+struct kaio_mask;
 kaio_status kaio_queue_wait_for(struct kaio_queue_place *queue, uint32_t min_count,
-                                kaio_deadline deadline);
+                                kaio_deadline deadline, struct kaio_mask *mask);
 
 // kaio_queue_time_left turns a deadline into what the kernel wants: a relative time of at most
 // `limit_ns`, NULL for ever (when there is no limit: INT64_MAX). False: it is over.

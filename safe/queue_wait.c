@@ -5,6 +5,7 @@
 
 #include "kaio/safe/queue.h"
 #include "kernel.h"
+#include "queue_mask.h"
 #include "queue_reap.h"
 #include "queue_steps.h"
 #include "request.h"
@@ -37,14 +38,19 @@ static bool reap_ring(struct kaio_queue_place *queue) {
     return true;
 }
 
+void kaio_queue_settle(struct kaio_queue_place *queue, const struct kaio_raw_event *events,
+                       long count) {
+    for (long i = 0; i < count; ++i) {
+        settle(queue, &events[i]);
+    }
+}
+
 long kaio_queue_reap_call(struct kaio_queue_place *queue, uint32_t min_count,
                           struct kaio_raw_old_timespec *timeout) {
     struct kaio_raw_event events[KAIO_REAP_COUNT];
     long count =
         kaio_kernel_getevents(queue->ctx, (long)min_count, KAIO_REAP_COUNT, events, timeout);
-    for (long i = 0; i < count; ++i) {
-        settle(queue, &events[i]);
-    }
+    kaio_queue_settle(queue, events, count);
     return count;
 }
 
@@ -134,7 +140,7 @@ bool kaio_queue_spin(const struct kaio_queue_place *queue, uint32_t count, kaio_
 // block waits once for events that are owed. OK also when it was interrupted: the caller looks
 // again.
 static kaio_status block(struct kaio_queue_place *queue, uint32_t wanted_count,
-                         kaio_deadline deadline) {
+                         kaio_deadline deadline, struct kaio_mask *mask) {
     struct kaio_raw_old_timespec storage;
     struct kaio_raw_old_timespec *timeout;
     if (!kaio_queue_time_left(deadline, INT64_MAX, &storage, &timeout)) {
@@ -147,7 +153,8 @@ static kaio_status block(struct kaio_queue_place *queue, uint32_t wanted_count,
     if (kaio_queue_spin(queue, min_count, deadline, NULL)) {
         return kaio_status_ok();
     }
-    long count = kaio_queue_reap_call(queue, min_count, timeout);
+    long count = mask == NULL ? kaio_queue_reap_call(queue, min_count, timeout)
+                              : kaio_queue_reap_masked(queue, min_count, deadline, mask);
     return count < 0 && count != -EINTR ? kaio_status_os(KAIO_SUBJECT_QUEUE, (int)-count)
                                         : kaio_status_ok();
 }
@@ -157,7 +164,7 @@ static uint32_t owed_count(const struct kaio_queue_place *queue) {
 }
 
 kaio_status kaio_queue_wait_for(struct kaio_queue_place *queue, uint32_t min_count,
-                                kaio_deadline deadline) {
+                                kaio_deadline deadline, struct kaio_mask *mask) {
     for (;;) {
         kaio_request_collect_strays(queue);
         kaio_flush_report report = kaio_queue_send(queue);
@@ -176,7 +183,10 @@ kaio_status kaio_queue_wait_for(struct kaio_queue_place *queue, uint32_t min_cou
         if (queue->in_flight_count == 0) {
             return kaio_queue_send_status(&report);
         }
-        kaio_status status = block(queue, wanted - queue->finished_count, deadline);
+        if (mask != NULL && mask->is_interrupted) {
+            return kaio_status_make(KAIO_INTERRUPTED, KAIO_SUBJECT_QUEUE);
+        }
+        kaio_status status = block(queue, wanted - queue->finished_count, deadline, mask);
         if (!kaio_status_is_ok(status)) {
             return status;
         }
@@ -193,7 +203,7 @@ kaio_status kaio_queue_wait(kaio_queue *queue, uint32_t min_count, kaio_deadline
     if (place == NULL) {
         return status;
     }
-    status = kaio_queue_wait_for(place, min_count, deadline);
+    status = kaio_queue_wait_for(place, min_count, deadline, NULL);
     if (kaio_status_is_ok(status)) {
         *out_ready_count = place->finished_count;
     }

@@ -49,6 +49,8 @@ static const char *code_name(kaio_code code) {
             return "limit";
         case KAIO_OS_ERROR:
             return "system error";
+        case KAIO_INTERRUPTED:
+            return "interrupted";
     }
     return "invalid";
 }
@@ -93,6 +95,8 @@ static const char *subject_name(kaio_subject subject) {
             return "priority";
         case KAIO_SUBJECT_HANDLERS:
             return "handlers";
+        case KAIO_SUBJECT_ELEMENT:
+            return "element";
     }
     return "invalid subject";
 }
@@ -159,12 +163,17 @@ static void append_busy(struct line *line, kaio_status status) {
         case KAIO_SUBJECT_PRIORITY:
         case KAIO_SUBJECT_KIND:
         case KAIO_SUBJECT_HANDLERS:
+        case KAIO_SUBJECT_ELEMENT:
             return;
     }
 }
 
 // append_numbers adds what the detail of each code means.
 static void append_numbers(struct line *line, kaio_status status) {
+    if (status.subject == KAIO_SUBJECT_ELEMENT) {
+        append(line, ": the one with index %llu", (unsigned long long)status.detail);
+        return;
+    }
     switch ((kaio_code)status.code) {
         case KAIO_RANGE:
             if (status.subject == KAIO_SUBJECT_FILE_OFFSET) {
@@ -180,7 +189,10 @@ static void append_numbers(struct line *line, kaio_status status) {
                    second_half(status));
             return;
         case KAIO_UNSUPPORTED:
-            append(line, ": bits 0x%llx are not supported here", (unsigned long long)status.detail);
+            if (status.detail != 0) {
+                append(line, ": bits 0x%llx are not supported here",
+                       (unsigned long long)status.detail);
+            }
             return;
         case KAIO_FULL:
             append(line, ": all %llu places are taken", (unsigned long long)status.detail);
@@ -213,6 +225,7 @@ static void append_numbers(struct line *line, kaio_status status) {
         case KAIO_TIMED_OUT:
         case KAIO_NO_MEMORY:
         case KAIO_OS_ERROR:
+        case KAIO_INTERRUPTED:
             return;
     }
 }

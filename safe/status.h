@@ -37,8 +37,9 @@ typedef enum kaio_code {
     KAIO_AGAIN = 15,                // the kernel is short of memory; `detail` requests stay staged
     KAIO_CAN_STALL = 16,            // would sleep inside the submit call: see kaio_file_allow_stall
     KAIO_NO_MEMORY = 17,            // this process is out of memory
-    KAIO_LIMIT = 18,    // a limit of the system: `subject` = DEPTH: fs.aio-max-nr is reached
-    KAIO_OS_ERROR = 19  // a system call failed: os_error
+    KAIO_LIMIT = 18,       // a limit of the system: `subject` = DEPTH: fs.aio-max-nr is reached
+    KAIO_OS_ERROR = 19,    // a system call failed: os_error
+    KAIO_INTERRUPTED = 20  // a signal handler ended the wait: a condition; nothing is lost
 } kaio_code;
 
 // A kaio_subject names the argument or object that the code is about.
@@ -61,7 +62,8 @@ typedef enum kaio_subject {
     KAIO_SUBJECT_DESCRIPTOR = 15,
     KAIO_SUBJECT_KIND = 16,      // an enum parameter
     KAIO_SUBJECT_PRIORITY = 17,  // a level
-    KAIO_SUBJECT_HANDLERS = 18   // a kaio_handlers
+    KAIO_SUBJECT_HANDLERS = 18,  // a kaio_handlers
+    KAIO_SUBJECT_ELEMENT = 19    // of an array: detail = its index
 } kaio_subject;
 
 // A kaio_status is the answer of a call.

@@ -5,6 +5,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,6 +38,9 @@ struct context {
 static struct context *contexts;
 static kaio_sim_script script;
 static kaio_sim_calls calls;
+static pthread_mutex_t destroy_lock = PTHREAD_MUTEX_INITIALIZER;
+static _Atomic uint32_t destroying_count;
+static _Atomic uint32_t destroy_met_count;
 static kaio_sim_watcher *watcher;
 static void *watcher_context;
 
@@ -48,9 +54,11 @@ void kaio_sim_play(const kaio_sim_script *next) {
     random_states[STREAM_REQUESTS] = next->seed;
     random_states[STREAM_CALLS] = ~next->seed;
     calls = (kaio_sim_calls){.setup_count = 0};
+    atomic_store(&destroy_met_count, 0);
 }
 
 kaio_sim_calls kaio_sim_call_counts(void) {
+    calls.destroy_met_count = atomic_load(&destroy_met_count);
     return calls;
 }
 
@@ -555,6 +563,46 @@ long kaio_sim_getevents(kaio_raw_context ctx, long min_nr, long nr,
     return count;
 }
 
+// sleep_masked sleeps for `timeout` under `sigset`. False: a handler ran.
+static bool sleep_masked(const struct timespec *timeout, const struct kaio_raw_sigset *sigset) {
+    sigset_t mask;
+    (void)sigemptyset(&mask);
+    if (sigset == NULL) {
+        return ppoll(NULL, 0, timeout, NULL) == 0;
+    }
+    memcpy(&mask, sigset->sigmask, sigset->sigsetsize);
+    return ppoll(NULL, 0, timeout, &mask) == 0;
+}
+
+long kaio_sim_pgetevents(kaio_raw_context ctx, long min_nr, long nr,
+                         struct kaio_raw_event *out_events, struct kaio_raw_timespec *timeout,
+                         const struct kaio_raw_sigset *sigset) {
+    ++calls.pgetevents_count;
+    struct context *context = context_of(ctx);
+    if (script.no_pgetevents) {
+        return -ENOSYS;
+    }
+    if (context == NULL || min_nr < 0 || min_nr > nr) {
+        return -EINVAL;
+    }
+    int saved_errno = errno;
+    while (!(script.late && timeout != NULL) && (long)available(context) < min_nr &&
+           complete_one(context)) {
+    }
+    struct timespec pause = {.tv_sec = 0};
+    bool is_short = (long)available(context) < min_nr;
+    if (is_short && timeout != NULL) {
+        pause =
+            (struct timespec){.tv_sec = (time_t)timeout->tv_sec, .tv_nsec = (long)timeout->tv_nsec};
+    }
+    bool is_whole = sleep_masked(is_short && timeout == NULL ? NULL : &pause, sigset);
+    long count = copy_out(context, nr, out_events);
+    long answer = count == 0 && !is_whole ? -EINTR : count;
+    tell_call(KAIO_SIM_GOT, ctx, (uint64_t)min_nr, answer);
+    errno = saved_errno;
+    return answer;
+}
+
 static long cancel(struct context *context, const struct kaio_raw_iocb *iocb) {
     if (spend(&script.cancel_error_count)) {
         return -script.cancel_error;
@@ -594,6 +642,21 @@ static void finish_silently(struct context *context) {
     }
 }
 
+// meet waits until as many calls of io_destroy are here as the script says.
+static void meet(void) {
+    const struct timespec pause = {.tv_nsec = 1000000};
+    int saved_errno = errno;
+    uint32_t here = atomic_fetch_add(&destroying_count, 1) + 1;
+    uint32_t most = atomic_load(&destroy_met_count);
+    while (most < here && !atomic_compare_exchange_weak(&destroy_met_count, &most, here)) {
+    }
+    for (int i = 0; i < 10000 && atomic_load(&destroy_met_count) < script.destroy_meets; ++i) {
+        (void)nanosleep(&pause, NULL);
+    }
+    atomic_fetch_sub(&destroying_count, 1);
+    errno = saved_errno;
+}
+
 static long destroy(kaio_raw_context ctx) {
     struct context **link = &contexts;
     while (*link != NULL && (kaio_raw_context)(uintptr_t)(*link)->ring != ctx) {
@@ -612,8 +675,11 @@ static long destroy(kaio_raw_context ctx) {
 }
 
 long kaio_sim_destroy(kaio_raw_context ctx) {
+    meet();
+    (void)pthread_mutex_lock(&destroy_lock);
     ++calls.destroy_count;
     long answer = destroy(ctx);
     tell_call(KAIO_SIM_DESTROYED, ctx, 0, answer);
+    (void)pthread_mutex_unlock(&destroy_lock);
     return answer;
 }

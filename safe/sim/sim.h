@@ -5,7 +5,7 @@
 // this file. Reads, writes and syncs are really done on the given descriptors, when the simulated
 // kernel completes them; a poll is pending until its file is ready, which is looked at whenever the
 // kernel is entered. Everything follows from the script: no clock, no thread.
-// Threads: one; the script is the process's.
+// Threads: one, but for io_destroy; the script is the process's.
 
 #ifndef KAIO_SAFE_SIM_SIM_H_
 #define KAIO_SAFE_SIM_SIM_H_
@@ -46,10 +46,12 @@ typedef struct kaio_sim_script {
     int32_t cancel_error;
     uint32_t setup_error_count;
     int32_t setup_error;
-    bool destroy_fails;  // io_destroy answers EINVAL and nothing is known of what is in flight
-    bool hold;           // requests stay in flight until io_getevents has to wait for them
-    bool late;           // and longer: a wait with a timeout ends without them
-    bool reorder;        // they complete in a pseudo-random order, from `seed`
+    bool no_pgetevents;      // ENOSYS, as before 4.18
+    uint32_t destroy_meets;  // io_destroy waits until so many calls are in it, 10 s at most
+    bool destroy_fails;      // io_destroy answers EINVAL and nothing is known of what is in flight
+    bool hold;               // requests stay in flight until io_getevents has to wait for them
+    bool late;               // and longer: a wait with a timeout ends without them
+    bool reorder;            // they complete in a pseudo-random order, from `seed`
     uint64_t seed;
     uint32_t shorten_count;  // so many transfers of 2 bytes or more move only half
     uint32_t fail_count;     // so many requests end with -fail_error in their event
@@ -66,9 +68,11 @@ typedef struct kaio_sim_calls {
     uint64_t submit_count;
     uint64_t cancel_count;
     uint64_t getevents_count;
-    uint64_t request_count;  // that io_submit took ...
-    uint64_t ioprio_count;   // ... and of those, the ones with a priority ...
-    uint16_t last_ioprio;    // ... the last one's, as the kernel packs it
+    uint64_t pgetevents_count;
+    uint32_t destroy_met_count;  // the most calls of io_destroy that were in it at once
+    uint64_t request_count;      // that io_submit took ...
+    uint64_t ioprio_count;       // ... and of those, the ones with a priority ...
+    uint16_t last_ioprio;        // ... the last one's, as the kernel packs it
 } kaio_sim_calls;
 
 // kaio_sim_play starts to follow `script` and sets the counts of calls to 0. Requests in flight

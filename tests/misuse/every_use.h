@@ -221,6 +221,24 @@ inline std::vector<Use> UsesOfQueues() {
                  return kaio_queue_destroy(move_queue, FailOnLost, nullptr, report.at());
              }));
          }},
+        {"QueueOfWaitMasked", Kind::kQueue, false,
+         [](C, uintptr_t bits) {
+             Output<uint32_t> ready;
+             return ready.Judge(kaio_queue_wait_masked(
+                 Handle<kaio_queue>(bits), 0, kaio_deadline_now(), kaio_signals_all(), ready.at()));
+         }},
+        {"QueueOfDestroyAll", Kind::kQueue, false,
+         [](C, uintptr_t bits) {
+             Output<kaio_destroy_report> report;
+             kaio_status status =
+                 report.Judge(Moving<kaio_queue>(bits, [&](kaio_queue **move_queue) {
+                     return kaio_queue_destroy_all(move_queue, 1, FailOnLost, nullptr, report.at());
+                 }));
+             EXPECT_EQ(status.subject, KAIO_SUBJECT_ELEMENT);
+             EXPECT_EQ(status.detail, 0u);
+             status.subject = KAIO_SUBJECT_QUEUE;
+             return status;
+         }},
         {"QueueOfRun", Kind::kQueue, false,
          [](C, uintptr_t bits) {
              Output<kaio_run_report> report;
@@ -229,6 +247,11 @@ inline std::vector<Use> UsesOfQueues() {
                                                 kaio_deadline_now(), report.at()));
          }},
         {"QueueOfDrop", Kind::kQueue, true, Drop<kaio_queue, kaio_queue_drop, Kind::kQueue>},
+        {"QueueOfWake", Kind::kQueue, true,
+         [](C, uintptr_t bits) {
+             kaio_queue_wake(Handle<kaio_queue>(bits));
+             return DidSomething(false, Kind::kQueue);
+         }},
         {"QueueOfReadNew", Kind::kQueue, false,
          [](C with, uintptr_t bits) {
              return NewWith<kaio_read, kaio_read_new>(Handle<kaio_queue>(bits), with.file,

@@ -65,6 +65,8 @@ TEST_F(NullTest, WhatIsMovedFromNowhereIsANullArgument) {
 
     ExpectNull(KAIO_SUBJECT_QUEUE, K(kaio_queue_close(nullptr)));
     ExpectNull(KAIO_SUBJECT_QUEUE, K(kaio_queue_destroy(nullptr, nullptr, nullptr, &report)));
+    ExpectNull(KAIO_SUBJECT_QUEUE,
+               K(kaio_queue_destroy_all(nullptr, 1, nullptr, nullptr, &report)));
     ExpectNull(KAIO_SUBJECT_FILE, K(kaio_file_close(nullptr)));
     ExpectNull(KAIO_SUBJECT_REQUEST, K(kaio_read_abandon(nullptr, &buffer)));
     ExpectNull(KAIO_SUBJECT_REQUEST, K(kaio_write_abandon(nullptr, &buffer)));
@@ -144,6 +146,9 @@ TEST_F(NullTest, ANullOutputIsANullArgument) {
     ExpectNull(output, K(kaio_queue_count(queue_, nullptr)));
     ExpectNull(output, K(kaio_queue_drain(queue_, kaio_deadline_now(), nullptr)));
     ExpectNull(output, K(kaio_queue_destroy(&queue, nullptr, nullptr, nullptr)));
+    ExpectNull(output, K(kaio_queue_destroy_all(&queue, 1, nullptr, nullptr, nullptr)));
+    ExpectNull(output, K(kaio_queue_wait_masked(queue_, 0, kaio_deadline_now(), kaio_signals_none(),
+                                                nullptr)));
     ExpectNull(output, K(kaio_queue_run(queue_, &handlers, nullptr, kaio_deadline_now(), nullptr)));
     ExpectNull(output, K(kaio_read_new(queue_, file_, Range(0, 8), none, &buffer_, nullptr)));
     ExpectNull(output, K(kaio_write_new(queue_, file_, Range(0, 8), none, &buffer_, nullptr)));
@@ -189,8 +194,8 @@ TEST_F(NullTest, ANullPathOrNullOptionsAreNullArguments) {
     ExpectNull(KAIO_SUBJECT_OPTIONS, queue.Judge(kaio_queue_open(nullptr, queue.at())));
     Output<kaio_run_report> report;
     ExpectNull(KAIO_SUBJECT_HANDLERS,
-               K(report.Judge(kaio_queue_run(queue_, nullptr, nullptr, kaio_deadline_now(),
-                                             report.at()))));
+               K(report.Judge(
+                   kaio_queue_run(queue_, nullptr, nullptr, kaio_deadline_now(), report.at()))));
     kaio_queue_wake(nullptr);
 }
 

@@ -330,6 +330,9 @@ TEST_F(ThreadTest, ARequestGivenUpElsewhereGoesToOnLostWithItsQueue) {
 
 TEST_F(ThreadTest, AQueueDroppedElsewhereIsDestroyedByItsOwnersNextCall) {
     for (const Use &use : UsesOfQueues()) {
+        if (std::string(use.name) == "QueueOfWake") {
+            continue;  // which is no call of the owner's
+        }
         kaio_queue *queue = OpenQueue(2);
         kaio_buffer *buffer = NewBuffer(8, 8);
         kaio_buffer *spare = NewBuffer(8, 8);

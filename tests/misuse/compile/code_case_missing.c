@@ -30,6 +30,7 @@ int code_case_missing(kaio_status status) {
 #endif
         case KAIO_LIMIT:
         case KAIO_OS_ERROR:
+        case KAIO_INTERRUPTED:
             return 2;
     }
     return 1;

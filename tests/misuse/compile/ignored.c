@@ -21,6 +21,7 @@ extern kaio_destroy_report destroyed;
 extern kaio_queue_counts counts;
 extern kaio_handlers handlers;
 extern kaio_run_report ran;
+extern kaio_signals signals;
 extern kaio_completion completion;
 extern kaio_alignment alignment;
 extern kaio_ticket ticket;
