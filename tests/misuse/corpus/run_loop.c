@@ -28,7 +28,7 @@ static void start(struct job *job, kaio_buffer **move_buffer) {
 }
 
 static void on_read(void *context, uint64_t user, kaio_read_result *result) {
-    struct job *job = context;
+    struct job *job = (struct job *)context;
     (void)user;
     job->full_count += result->outcome == KAIO_TRANSFER_FULL;
     if (job->left_count > 0) {
@@ -37,7 +37,7 @@ static void on_read(void *context, uint64_t user, kaio_read_result *result) {
 }
 
 static kaio_turn on_turn(void *context) {
-    const struct job *job = context;
+    const struct job *job = (const struct job *)context;
     return job->is_good ? KAIO_TURN_CONTINUE : KAIO_TURN_STOP;
 }
 
