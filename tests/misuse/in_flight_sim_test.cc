@@ -88,6 +88,19 @@ TEST_F(InFlightTest, TheRequestIsNotPushedAbandonedOrDroppedThroughAnAlias) {
     ExpectUnharmed();
 }
 
+TEST_F(InFlightTest, AnAliasThatIsPushedTooIsNotSubmitted) {
+    kaio_read *alias = Handle<kaio_read>(alias_);
+    const uint64_t submit_count = kaio_sim_call_counts().submit_count;
+    EXPECT_EQ(kaio_sim_call_counts().request_count, 1u);
+
+    EXPECT_EQ(K(kaio_read_push(&alias, 6)).bits, 0u);
+    EXPECT_EQ(Flush().accepted_count, 0u);
+
+    EXPECT_EQ(kaio_sim_call_counts().submit_count, submit_count);
+    EXPECT_EQ(kaio_sim_call_counts().request_count, 1u);
+    ExpectUnharmed();
+}
+
 TEST_F(InFlightTest, TheBufferIsNeitherLentNorReleasedNorGivenToAnother) {
     EXPECT_EQ(kaio_buffer_as_bytes(pinned_), nullptr);
     kaio_buffer *alias = pinned_;
@@ -161,6 +174,30 @@ TEST_F(InFlightTest, TimeoutsGiveNothingBack) {
     }
 
     ExpectUnharmed();
+}
+
+// All owners end behind the timeout; the memory is somebody else's then, and stays as it is.
+TEST_F(InFlightTest, NothingIsWrittenBehindATimeoutAndTheDropOfEverything) {
+    const kaio_testing_census before = kaio_testing_count();
+    Output<uint32_t> ready;
+    EXPECT_CODE(
+        KAIO_TIMED_OUT,
+        ready.Judge(K(kaio_queue_wait(queue_, 1, kaio_deadline_after_ns(1000000), ready.at()))));
+    kaio_buffer *alias = pinned_;
+    kaio_buffer_drop(&alias);
+    kaio_file_drop(&file_);
+    ExpectBooks();
+    EXPECT_EQ(kaio_testing_count().buffer_count, before.buffer_count);
+
+    kaio_queue_drop(&queue_);
+
+    EXPECT_EQ(kaio_testing_count().queue_count, before.queue_count - 1);
+    EXPECT_EQ(kaio_testing_count().file_count, before.file_count - 1);
+    EXPECT_EQ(kaio_testing_count().buffer_count, before.buffer_count - 1);
+    kaio_buffer *next = NewBuffer(before_);
+    EXPECT_EQ(kaio_sim_complete(1), 0u) << "it was in flight still";
+    EXPECT_EQ(BufferText(next, kSizeBytes), before_);
+    kaio_buffer_drop(&next);
 }
 
 TEST_F(InFlightTest, AnotherThreadChangesNothing) {

@@ -500,6 +500,33 @@ TEST_P(AliasTest, LivesGoOnPastTheLastOne) {
     }
 }
 
+// Behind the last life comes the first again, and its handle names the request of then: what
+// handle.h says, and no crash.
+TEST_P(AliasTest, TheFirstLifesHandleIsStaleUntilTheLivesAreSpent) {
+    constexpr int kAhead = 5;
+    constexpr int kLimit = 1 << 17;  // this place may have had many lives before the test's first
+    const uintptr_t first = Make();
+    GetParam().drop(first);
+    EXPECT_EQ(kaio_testing_age_slots(queue_, kAhead), kDepth);
+    uintptr_t bits = Make();
+    int life = 0;
+    for (; bits != first && life < kLimit && !HasFailure(); ++life) {
+        ASSERT_EQ(PlaceOf(first), PlaceOf(bits));
+        EXPECT_EQ(Push(first, 1), 0u);
+        ExpectAbandonStale(first);
+        GetParam().drop(first);
+        EXPECT_EQ(Counts().idle_count, 1u);
+        GetParam().drop(bits);
+        bits = Make();
+    }
+    EXPECT_GE(life, kAhead);
+    ASSERT_EQ(bits, first) << "the lives did not begin anew";
+
+    EXPECT_NE(Push(first, 7), 0u);
+    ExpectOne(7);
+    EXPECT_EQ(Push(first, 8), 0u);
+}
+
 INSTANTIATE_TEST_SUITE_P(Every, AliasTest, testing::ValuesIn(EveryRequest()), RequestName);
 
 TEST_F(QueueTest, ATicketIsNeverZeroAndNeverTheSame) {

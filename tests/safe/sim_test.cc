@@ -373,6 +373,28 @@ TEST_F(SimTest, ASyncBehindAShortOrFailedWriteIsNotSent) {
     }
 }
 
+// A file system without AIO fsync says so in io_submit; one that fails says so in the event.
+TEST_F(SimTest, ASyncThatTheFileCannotDoIsNeverSynced) {
+    kaio_ticket ticket = {};
+    kaio_sim_script script = {};
+    script.submit_error_count = 1;
+    script.submit_error = EINVAL;
+    Play(script);
+    ASSERT_OK(K(kaio_sync_start(queue_, file_, KAIO_SYNC_DATA, 1, &ticket)));
+    kaio_completion completion = WaitAndTake();
+    EXPECT_EQ(completion.sync, KAIO_SYNC_REFUSED);
+    EXPECT_EQ(completion.os_error, EINVAL);
+
+    script = {};
+    script.fail_count = 1;
+    script.fail_error = EINVAL;
+    Play(script);
+    ASSERT_OK(K(kaio_sync_start(queue_, file_, KAIO_SYNC_DATA, 2, &ticket)));
+    completion = WaitAndTake();
+    EXPECT_EQ(completion.sync, KAIO_SYNC_FAILED);
+    EXPECT_EQ(completion.os_error, EINVAL);
+}
+
 TEST_F(SimTest, AHeldSyncIsSentWhenTheLastOfItsWritesWasReaped) {
     kaio_sim_script script = {};
     script.hold = true;
