@@ -20,7 +20,8 @@ static struct kaio_queue_place *place_of(const kaio_queue *queue) {
 // Bits of a slot's tally: in which list it was met.
 enum { MET_FREE = 1, MET_FINISHED = 2, MET_HELD = 4, MET_STAGED = 8 };
 
-static uint32_t met[KAIO_QUEUE_DEPTH_MAX];
+// Each thread asks for the books of its own queues, at any time.
+static _Thread_local uint32_t met[KAIO_QUEUE_DEPTH_MAX];
 
 // meet marks what is in a list; -1: a slot was met twice or the list has no end.
 static int64_t meet(const struct kaio_queue_place *queue, uint32_t head, uint32_t mark) {
