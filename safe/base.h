@@ -42,8 +42,10 @@
 #endif
 
 KAIO_BEGIN_DECLS
-// Never defined: a call that survives optimisation is the compile-time error itself.
-void kaio_error_used_after_move(void) __attribute__((error("kaio: used after it was moved away")));
+// Never defined: a call that survives optimisation is the compile-time error itself. `nothrow`, as
+// clang does not look at calls with something to clean up when they throw: C++ owners in scope.
+void kaio_error_used_after_move(void)
+    __attribute__((nothrow, error("kaio: used after it was moved away")));
 KAIO_END_DECLS
 
 // KAIO_CHECK_NOT_MOVED(p) does not compile where the optimiser can see that `p` is NULL. Without
