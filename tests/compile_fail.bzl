@@ -70,7 +70,10 @@ def compile_pass_test(
         tags = [],
         timeout = "short",
         **kwargs):
-    """Each of `srcs` compiles without a finding; the arguments are those of compile_fail_test."""
+    """Each of `srcs` compiles without a finding; the arguments are those of compile_fail_test.
+
+    They may be public headers too, each then compiled alone, and labels of several files.
+    """
     _compile_test(name, "pass", srcs, "-", flags, compilers, levels, tags, timeout, **kwargs)
 
 # What an analyser adds to the flags of its compiler. clang 14 keeps silent about a NULL that a call

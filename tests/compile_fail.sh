@@ -3,6 +3,7 @@
 #
 # fail: SRC compiles with -DOK, and without it fails with a diagnostic that matches EXPECT.
 # pass: each SRC compiles. Both with each compiler at each level, under -Wall -Wextra -Werror.
+# A SRC that is a header is compiled as the only include of a source: it has to stand alone.
 # Real compilation: -fsyntax-only would miss what later passes find, unused results among it.
 set -u
 export LC_ALL=C # the compilers' quotes are plain ones, so that a regex can name them
@@ -28,11 +29,21 @@ report() {
 }
 
 language() {
-  case $compiler:$src in
+  case $compiler:$source in
     *++:*.c) echo "-x c++ -std=c++17" ;;
     *:*.c) echo "-std=c11" ;;
     *) echo "-std=c++17" ;;
   esac
+}
+
+# What is compiled for $src.
+source_of_src() {
+  case $src in
+    *.h) source=$TEST_TMPDIR/alone.c ;;
+    *.hpp) source=$TEST_TMPDIR/alone.cc ;;
+    *) source=$src && return ;;
+  esac
+  echo "#include \"kaio/$src\"" >"$source"
 }
 
 # With -flto gcc leaves the optimiser's diagnostics to the link, so a partial one is done.
@@ -45,7 +56,7 @@ late_passes() {
 compile() {
   # shellcheck disable=SC2046,SC2086 # lists of words
   "$compiler" -Wall -Wextra $level $(language) "${flags[@]}" "$@" \
-    -I"$TEST_TMPDIR/include" -c -o "$object" "$src" 2>&1 &&
+    -I"$TEST_TMPDIR/include" -c -o "$object" "$source" 2>&1 &&
     late_passes 2>&1
 }
 
@@ -76,6 +87,7 @@ for compiler in "${compilers[@]}"; do
   has_compiler || continue
   for level in "${levels[@]}"; do
     for src; do
+      source_of_src
       "check_$mode"
       checked=$((checked + 1))
     done
