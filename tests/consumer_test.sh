@@ -43,7 +43,7 @@ if output=$(build -k //... //:external_private //:vendored_private); then
 fi
 printf '%s\n' "$output"
 
-for program in alone_raw_{c,cc} {external,vendored}_{raw,safe}_{c,cc}; do
+for program in alone_raw_{c,cc} {external,vendored}_{raw,safe}_{c,cc} {external,vendored}_cpp; do
   "bazel-bin/$program" || fail "$program exits with $?"
   echo "ok $program"
 done

@@ -1,0 +1,554 @@
+// kaio/safe/kaio.hpp: the safe layer for C++: owners that drop what they have, under the C names.
+//
+// kaio_queue * is kaio::queue, kaio_queue_flush(queue, &report) is queue.flush(&report), and
+// kaio_x_new is kaio::x::make, since `new` is a keyword; the C header is the reference of each.
+// In a call `&x` is given away or filled if the answer is OK, and unchanged if not; `std::move(x)`
+// is gone whatever happens. What an owner had when it is filled or assigned to is dropped. Nothing
+// throws; a handler that does ends in std::terminate. C++11 and newer. clang's -Wconsumed finds
+// what is used after it was given away.
+
+#ifndef KAIO_SAFE_KAIO_HPP_
+#define KAIO_SAFE_KAIO_HPP_
+
+#include <sys/types.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <type_traits>
+#include <utility>
+
+#include "kaio/safe/kaio.h"
+
+// What clang's -Wconsumed knows of an owner: it has no object any more (consumed), or that depends
+// on an answer (unknown). Empty for other compilers.
+#ifdef __clang__
+#    define KAIO_OWNER [[clang::consumable(unknown)]]
+#    define KAIO_MAY_HAVE [[clang::return_typestate(unknown)]]
+#    define KAIO_NEEDS [[clang::callable_when("unconsumed", "unknown")]]
+#    define KAIO_GIVES [[clang::set_typestate(consumed)]]
+#    define KAIO_MAY_GIVE [[clang::set_typestate(unknown)]]
+#    define KAIO_TELLS [[clang::test_typestate(unconsumed)]]
+#else
+#    define KAIO_OWNER
+#    define KAIO_MAY_HAVE
+#    define KAIO_NEEDS
+#    define KAIO_GIVES
+#    define KAIO_MAY_GIVE
+#    define KAIO_TELLS
+#endif
+
+namespace kaio {
+
+// An owner has the object of one handle, or none, and drops it in the end: as std::unique_ptr, and
+// of the same size. kaio::queue and the others below are owners.
+template <typename Handle, void (*kDrop)(Handle **)>
+class KAIO_OWNER owner {
+  public:
+    using handle_type = Handle;
+
+    // Has none.
+    KAIO_MAY_HAVE owner() noexcept : handle_(nullptr) {}
+
+    // Has the object of `move_handle` from now on.
+    explicit owner(Handle *move_handle) noexcept : handle_(move_handle) {}
+
+    owner(owner &&other) noexcept : handle_(other.release()) {}
+
+    owner &operator=(owner &&other) noexcept {
+        reset(other.release());
+        return *this;
+    }
+
+    owner(const owner &) = delete;
+    owner &operator=(const owner &) = delete;
+
+    ~owner() {
+        drop(handle_);
+    }
+
+    // get lends the handle, for calls of the C layer; nullptr when there is none.
+    Handle *get() const noexcept {
+        return handle_;
+    }
+
+    // release gives the handle away: nobody drops it from here on.
+    KAIO_GIVES Handle *release() noexcept {
+        Handle *const handle = handle_;
+        handle_ = nullptr;
+        return handle;
+    }
+
+    // reset drops what the owner has.
+    KAIO_GIVES void reset() noexcept {
+        drop(release());
+    }
+
+    // reset drops what the owner has, and has the object of `move_handle` from now on.
+    KAIO_MAY_GIVE void reset(Handle *move_handle) noexcept {
+        Handle *const old = handle_;
+        handle_ = move_handle;
+        drop(old);
+    }
+
+    // Whether there is a handle; its object may be gone all the same (KAIO_STALE).
+    KAIO_TELLS explicit operator bool() const noexcept {
+        return handle_ != nullptr;
+    }
+
+    // as_move lends the place of the handle, for a parameter `move_x` of the C layer.
+    static Handle **as_move(owner *of) noexcept {
+        return of == nullptr ? nullptr : &of->handle_;
+    }
+
+    // fill calls `call` with a parameter `out_x` of the C layer. What it writes there `out` has
+    // from now on, and what `out` had is dropped.
+    template <typename Call>
+    KAIO_MUST_USE static kaio_status fill(owner *out, Call call) noexcept {
+        Handle *handle = nullptr;
+        const kaio_status status = call(out == nullptr ? nullptr : &handle);
+        if (kaio_status_is_ok(status)) {
+            out->reset(handle);
+        }
+        return status;
+    }
+
+  private:
+    // By value: the optimiser sees that nobody else has the address of the handle.
+    static void drop(Handle *handle) noexcept {
+        if (handle != nullptr) {
+            kDrop(&handle);
+        }
+    }
+
+    Handle *handle_;
+};
+
+class read;
+class write;
+class completion;
+
+// A kernel context and the requests in it: queue.h.
+class KAIO_OWNER queue : public owner<kaio_queue, kaio_queue_drop> {
+  public:
+    using owner::owner;
+    KAIO_MAY_HAVE queue() noexcept = default;
+
+    KAIO_MUST_USE static kaio_status open(const kaio_queue_options &options,
+                                          queue *out_queue) noexcept {
+        return fill(out_queue, [&](kaio_queue **out) { return kaio_queue_open(&options, out); });
+    }
+
+    KAIO_NEEDS KAIO_MUST_USE kaio_status flush(kaio_flush_report *out_report) noexcept {
+        return kaio_queue_flush(get(), out_report);
+    }
+
+    KAIO_NEEDS KAIO_MUST_USE kaio_status wait(uint32_t min_count, kaio_deadline deadline,
+                                              uint32_t *out_ready_count) noexcept {
+        return kaio_queue_wait(get(), min_count, deadline, out_ready_count);
+    }
+
+    KAIO_NEEDS KAIO_MUST_USE kaio_status take(completion *out_completion) noexcept;
+
+    KAIO_NEEDS KAIO_MUST_USE kaio_status as_fd(int *out_fd) const noexcept {
+        return kaio_queue_as_fd(get(), out_fd);
+    }
+
+    KAIO_NEEDS KAIO_MUST_USE kaio_status cancel(kaio_ticket ticket,
+                                                kaio_cancel_answer *out_answer) noexcept {
+        return kaio_queue_cancel(get(), ticket, out_answer);
+    }
+
+    KAIO_NEEDS KAIO_MUST_USE kaio_status count(kaio_queue_counts *out_counts) noexcept {
+        return kaio_queue_count(get(), out_counts);
+    }
+
+    KAIO_NEEDS KAIO_MUST_USE kaio_status detach() noexcept {
+        return kaio_queue_detach(get());
+    }
+
+    KAIO_NEEDS KAIO_MUST_USE kaio_status attach() noexcept {
+        return kaio_queue_attach(get());
+    }
+
+    KAIO_NEEDS KAIO_MUST_USE kaio_status drain(kaio_deadline deadline,
+                                               kaio_queue_counts *out_left) noexcept {
+        return kaio_queue_drain(get(), deadline, out_left);
+    }
+
+    // In these a queue that is gone leaves none here, as where `&x` is given.
+    KAIO_NEEDS KAIO_MAY_GIVE KAIO_MUST_USE kaio_status close() noexcept {
+        return kaio_queue_close(as_move(this));
+    }
+
+    KAIO_NEEDS KAIO_MAY_GIVE KAIO_MUST_USE kaio_status
+    destroy(kaio_destroy_report *out_report) noexcept {
+        return kaio_queue_destroy(as_move(this), nullptr, nullptr, out_report);
+    }
+
+    // `on_lost(done)` is called with a kaio::completion &: it moves the buffer out, or leaves it to
+    // be dropped. What it throws ends in std::terminate.
+    template <typename OnLost>
+    KAIO_NEEDS KAIO_MAY_GIVE KAIO_MUST_USE kaio_status
+    destroy(OnLost &&on_lost, kaio_destroy_report *out_report) noexcept;
+};
+
+// An owned or borrowed descriptor: file.h.
+class KAIO_OWNER file : public owner<kaio_file, kaio_file_drop> {
+  public:
+    using owner::owner;
+    KAIO_MAY_HAVE file() noexcept = default;
+
+    KAIO_MUST_USE static kaio_status open(const char *path, int flags, mode_t mode,
+                                          file *out_file) noexcept {
+        return fill(out_file,
+                    [=](kaio_file **out) { return kaio_file_open(path, flags, mode, out); });
+    }
+
+    KAIO_MUST_USE static kaio_status adopt(int fd, file *out_file) noexcept {
+        return fill(out_file, [=](kaio_file **out) { return kaio_file_adopt(fd, out); });
+    }
+
+    KAIO_MUST_USE static kaio_status borrow(int fd, file *out_file) noexcept {
+        return fill(out_file, [=](kaio_file **out) { return kaio_file_borrow(fd, out); });
+    }
+
+    KAIO_NEEDS KAIO_MUST_USE kaio_status as_fd(int *out_fd) const noexcept {
+        return kaio_file_as_fd(get(), out_fd);
+    }
+
+    KAIO_NEEDS KAIO_MUST_USE kaio_status alignment(kaio_alignment *out_alignment) const noexcept {
+        return kaio_file_alignment(get(), out_alignment);
+    }
+
+    KAIO_NEEDS KAIO_MUST_USE kaio_status allow_stall() noexcept {
+        return kaio_file_allow_stall(get());
+    }
+
+    KAIO_NEEDS KAIO_MUST_USE kaio_status attach(queue &queue) noexcept {
+        return kaio_file_attach(get(), queue.get());
+    }
+
+    KAIO_NEEDS KAIO_MUST_USE kaio_status detach(queue &queue) noexcept {
+        return kaio_file_detach(get(), queue.get());
+    }
+
+    KAIO_NEEDS KAIO_MAY_GIVE KAIO_MUST_USE kaio_status close() noexcept {
+        return kaio_file_close(as_move(this));
+    }
+};
+
+// Exclusive bytes, the caller's or one request's: buffer.h.
+class KAIO_OWNER buffer : public owner<kaio_buffer, kaio_buffer_drop> {
+  public:
+    using owner::owner;
+    KAIO_MAY_HAVE buffer() noexcept = default;
+
+    KAIO_MUST_USE static kaio_status make(size_t size_bytes, size_t align_bytes,
+                                          buffer *out_buffer) noexcept {
+        return fill(out_buffer, [=](kaio_buffer **out) {
+            return kaio_buffer_new(size_bytes, align_bytes, out);
+        });
+    }
+
+    KAIO_NEEDS uint8_t *as_bytes() const noexcept {
+        return kaio_buffer_as_bytes(get());
+    }
+
+    KAIO_NEEDS size_t size() const noexcept {
+        return kaio_buffer_size(get());
+    }
+
+    KAIO_NEEDS KAIO_MUST_USE kaio_status detach() noexcept {
+        return kaio_buffer_detach(get());
+    }
+};
+
+// An idle read: read.h.
+class KAIO_OWNER read : public owner<kaio_read, kaio_read_drop> {
+  public:
+    using owner::owner;
+    KAIO_MAY_HAVE read() noexcept = default;
+
+    KAIO_MUST_USE static kaio_status make(queue &queue, file &file, kaio_range range,
+                                          kaio_rw_flags flags, buffer *move_buffer,
+                                          read *out_read) noexcept {
+        return fill(out_read, [&](kaio_read **out) {
+            return kaio_read_new(queue.get(), file.get(), range, flags,
+                                 buffer::as_move(move_buffer), out);
+        });
+    }
+
+    KAIO_MUST_USE static kaio_status start(queue &queue, file &file, kaio_range range,
+                                           kaio_rw_flags flags, uint64_t user, buffer *move_buffer,
+                                           kaio_ticket *out_ticket) noexcept {
+        return kaio_read_start(queue.get(), file.get(), range, flags, user,
+                               buffer::as_move(move_buffer), out_ticket);
+    }
+
+    KAIO_MUST_USE static kaio_status rest_start(queue &queue, file &file, kaio_rw_flags flags,
+                                                completion *completion,
+                                                kaio_ticket *out_ticket) noexcept;
+
+    // std::move(read).push(user): consumes always.
+    KAIO_NEEDS KAIO_GIVES kaio_ticket push(uint64_t user) &&noexcept {
+        kaio_read *handle = release();
+        return kaio_read_push(&handle, user);
+    }
+
+    KAIO_NEEDS KAIO_MAY_GIVE KAIO_MUST_USE kaio_status abandon(buffer *out_buffer) noexcept {
+        return buffer::fill(out_buffer, [this](kaio_buffer **out) {
+            return kaio_read_abandon(as_move(this), out);
+        });
+    }
+
+    KAIO_NEEDS KAIO_MUST_USE kaio_status set_priority(kaio_priority priority) noexcept {
+        return kaio_read_set_priority(get(), priority);
+    }
+
+    KAIO_NEEDS KAIO_MUST_USE kaio_status retarget(file &file, kaio_range range,
+                                                  kaio_rw_flags flags) noexcept {
+        return kaio_read_retarget(get(), file.get(), range, flags);
+    }
+
+    KAIO_NEEDS KAIO_MAY_GIVE KAIO_MUST_USE kaio_status into_write(write *out_write) noexcept;
+};
+
+// An idle write: write.h.
+class KAIO_OWNER write : public owner<kaio_write, kaio_write_drop> {
+  public:
+    using owner::owner;
+    KAIO_MAY_HAVE write() noexcept = default;
+
+    KAIO_MUST_USE static kaio_status make(queue &queue, file &file, kaio_range range,
+                                          kaio_rw_flags flags, buffer *move_buffer,
+                                          write *out_write) noexcept {
+        return fill(out_write, [&](kaio_write **out) {
+            return kaio_write_new(queue.get(), file.get(), range, flags,
+                                  buffer::as_move(move_buffer), out);
+        });
+    }
+
+    KAIO_MUST_USE static kaio_status start(queue &queue, file &file, kaio_range range,
+                                           kaio_rw_flags flags, uint64_t user, buffer *move_buffer,
+                                           kaio_ticket *out_ticket) noexcept {
+        return kaio_write_start(queue.get(), file.get(), range, flags, user,
+                                buffer::as_move(move_buffer), out_ticket);
+    }
+
+    KAIO_MUST_USE static kaio_status rest_start(queue &queue, file &file, kaio_rw_flags flags,
+                                                completion *completion,
+                                                kaio_ticket *out_ticket) noexcept;
+
+    // std::move(write).push(user): consumes always.
+    KAIO_NEEDS KAIO_GIVES kaio_ticket push(uint64_t user) &&noexcept {
+        kaio_write *handle = release();
+        return kaio_write_push(&handle, user);
+    }
+
+    KAIO_NEEDS KAIO_MAY_GIVE KAIO_MUST_USE kaio_status abandon(buffer *out_buffer) noexcept {
+        return buffer::fill(out_buffer, [this](kaio_buffer **out) {
+            return kaio_write_abandon(as_move(this), out);
+        });
+    }
+
+    KAIO_NEEDS KAIO_MUST_USE kaio_status set_priority(kaio_priority priority) noexcept {
+        return kaio_write_set_priority(get(), priority);
+    }
+
+    KAIO_NEEDS KAIO_MUST_USE kaio_status retarget(file &file, kaio_range range,
+                                                  kaio_rw_flags flags) noexcept {
+        return kaio_write_retarget(get(), file.get(), range, flags);
+    }
+
+    KAIO_NEEDS KAIO_MAY_GIVE KAIO_MUST_USE kaio_status into_read(read *out_read) noexcept;
+};
+
+// An idle sync: sync.h.
+class KAIO_OWNER sync : public owner<kaio_sync, kaio_sync_drop> {
+  public:
+    using owner::owner;
+    KAIO_MAY_HAVE sync() noexcept = default;
+
+    KAIO_MUST_USE static kaio_status make(queue &queue, file &file, kaio_sync_kind kind,
+                                          sync *out_sync) noexcept {
+        return fill(out_sync, [&](kaio_sync **out) {
+            return kaio_sync_new(queue.get(), file.get(), kind, out);
+        });
+    }
+
+    KAIO_MUST_USE static kaio_status start(queue &queue, file &file, kaio_sync_kind kind,
+                                           uint64_t user, kaio_ticket *out_ticket) noexcept {
+        return kaio_sync_start(queue.get(), file.get(), kind, user, out_ticket);
+    }
+
+    // std::move(sync).push(user): consumes always.
+    KAIO_NEEDS KAIO_GIVES kaio_ticket push(uint64_t user) &&noexcept {
+        kaio_sync *handle = release();
+        return kaio_sync_push(&handle, user);
+    }
+
+    KAIO_NEEDS KAIO_MAY_GIVE KAIO_MUST_USE kaio_status abandon() noexcept {
+        return kaio_sync_abandon(as_move(this));
+    }
+};
+
+// An idle poll: poll.h.
+class KAIO_OWNER poll : public owner<kaio_poll, kaio_poll_drop> {
+  public:
+    using owner::owner;
+    KAIO_MAY_HAVE poll() noexcept = default;
+
+    KAIO_MUST_USE static kaio_status make(queue &queue, file &file, kaio_poll_events events,
+                                          poll *out_poll) noexcept {
+        return fill(out_poll, [&](kaio_poll **out) {
+            return kaio_poll_new(queue.get(), file.get(), events, out);
+        });
+    }
+
+    KAIO_MUST_USE static kaio_status start(queue &queue, file &file, kaio_poll_events events,
+                                           uint64_t user, kaio_ticket *out_ticket) noexcept {
+        return kaio_poll_start(queue.get(), file.get(), events, user, out_ticket);
+    }
+
+    // std::move(poll).push(user): consumes always.
+    KAIO_NEEDS KAIO_GIVES kaio_ticket push(uint64_t user) &&noexcept {
+        kaio_poll *handle = release();
+        return kaio_poll_push(&handle, user);
+    }
+
+    KAIO_NEEDS KAIO_MAY_GIVE KAIO_MUST_USE kaio_status abandon() noexcept {
+        return kaio_poll_abandon(as_move(this));
+    }
+};
+
+// A kaio_completion that owns its buffer, with the same fields; the buffer is moved out of it.
+class completion : private kaio_completion {
+  public:
+    using kaio_completion::events;
+    using kaio_completion::moved_bytes;
+    using kaio_completion::operation;
+    using kaio_completion::os_error;
+    using kaio_completion::poll;
+    using kaio_completion::range;
+    using kaio_completion::refusal;
+    using kaio_completion::sync;
+    using kaio_completion::ticket;
+    using kaio_completion::transfer;
+    using kaio_completion::user;
+
+    // Nothing yet: every outcome PENDING, no buffer.
+    completion() noexcept : kaio_completion() {}
+
+    // Owns the buffer of `move_completion` from now on.
+    explicit completion(const kaio_completion &move_completion) noexcept
+        : kaio_completion(move_completion) {}
+
+    completion(completion &&other) noexcept : kaio_completion(other.release()) {}
+
+    completion &operator=(completion &&other) noexcept {
+        const kaio_completion moved = other.release();
+        drop_buffer();
+        static_cast<kaio_completion &>(*this) = moved;
+        return *this;
+    }
+
+    completion(const completion &) = delete;
+    completion &operator=(const completion &) = delete;
+
+    ~completion() {
+        drop_buffer();
+    }
+
+    // move_buffer gives the buffer away; an empty owner when there is none (any more).
+    kaio::buffer move_buffer() noexcept {
+        kaio_buffer *const handle = kaio_completion::buffer;
+        kaio_completion::buffer = nullptr;
+        return kaio::buffer(handle);
+    }
+
+    // get lends all of it, the handle of the buffer included, for calls of the C layer.
+    const kaio_completion *get() const noexcept {
+        return this;
+    }
+
+    // release gives all of it away: nobody drops the buffer from here on.
+    kaio_completion release() noexcept {
+        const kaio_completion moved = *this;
+        kaio_completion::buffer = nullptr;
+        return moved;
+    }
+
+    // as_move lends the place, for a parameter of the C layer that may take the buffer.
+    static kaio_completion *as_move(completion *of) noexcept {
+        return of;
+    }
+
+    size_t message(char *out_text, size_t size_bytes) const noexcept {
+        return kaio_completion_message(this, out_text, size_bytes);
+    }
+
+  private:
+    friend class queue;
+
+    bool has_buffer() const noexcept {
+        return kaio_completion::buffer != nullptr;
+    }
+
+    void drop_buffer() noexcept {
+        if (has_buffer()) {
+            kaio_completion_drop(this);
+        }
+    }
+};
+
+// Straight into `*out_completion`, as nothing is to be dropped there when it is used as it should.
+inline kaio_status queue::take(completion *out_completion) noexcept {
+    if (out_completion == nullptr || !out_completion->has_buffer()) {
+        return kaio_queue_take(get(), completion::as_move(out_completion));
+    }
+    completion next;
+    const kaio_status status = kaio_queue_take(get(), &next);
+    if (kaio_status_is_ok(status)) {
+        *out_completion = std::move(next);
+    }
+    return status;
+}
+
+template <typename OnLost>
+kaio_status queue::destroy(OnLost &&on_lost, kaio_destroy_report *out_report) noexcept {
+    using Function = typename std::remove_reference<OnLost>::type;
+    Function *function = std::addressof(on_lost);
+    const auto call = [](void *context, kaio_completion *lost) noexcept {
+        completion done(*lost);
+        (**static_cast<Function **>(context))(done);
+        *lost = done.release();
+    };
+    return kaio_queue_destroy(as_move(this), call, &function, out_report);
+}
+
+inline kaio_status read::rest_start(queue &queue, file &file, kaio_rw_flags flags,
+                                    completion *completion, kaio_ticket *out_ticket) noexcept {
+    return kaio_read_rest_start(queue.get(), file.get(), flags, completion::as_move(completion),
+                                out_ticket);
+}
+
+inline kaio_status write::rest_start(queue &queue, file &file, kaio_rw_flags flags,
+                                     completion *completion, kaio_ticket *out_ticket) noexcept {
+    return kaio_write_rest_start(queue.get(), file.get(), flags, completion::as_move(completion),
+                                 out_ticket);
+}
+
+inline kaio_status read::into_write(write *out_write) noexcept {
+    return write::fill(
+        out_write, [this](kaio_write **out) { return kaio_read_into_write(as_move(this), out); });
+}
+
+inline kaio_status write::into_read(read *out_read) noexcept {
+    return read::fill(out_read,
+                      [this](kaio_read **out) { return kaio_write_into_read(as_move(this), out); });
+}
+
+}  // namespace kaio
+
+#endif  // KAIO_SAFE_KAIO_HPP_

@@ -1,0 +1,38 @@
+// The answer of -DCALL=... is not looked at.
+
+#include "kaio/safe/kaio.hpp"
+
+extern kaio::queue queue;
+extern kaio::file file;
+extern kaio::buffer buffer;
+extern kaio::read reading;
+extern kaio::write writing;
+extern kaio::sync syncing;
+extern kaio::poll polling;
+extern kaio::completion completion;
+extern kaio_poll_events events;
+extern kaio_cancel_answer answer;
+extern kaio_range range;
+extern kaio_rw_flags flags;
+extern kaio_priority priority;
+extern kaio_deadline deadline;
+extern kaio_queue_options options;
+extern kaio_flush_report flushed;
+extern kaio_destroy_report destroyed;
+extern kaio_queue_counts counts;
+extern kaio_alignment alignment;
+extern kaio_ticket ticket;
+extern uint32_t ready;
+extern int fd;
+
+inline void on_lost(kaio::completion &) {}
+
+void ignored();
+
+void ignored() {
+#ifdef OK
+    kaio_ignore(CALL);
+#else
+    CALL;
+#endif
+}
