@@ -191,6 +191,22 @@ class KAIO_OWNER queue : public owner<kaio_queue, kaio_queue_drop> {
     template <typename OnLost>
     KAIO_NEEDS KAIO_MAY_GIVE KAIO_MUST_USE kaio_status
     destroy(OnLost &&on_lost, kaio_destroy_report *out_report) noexcept;
+
+    // run calls the members of `handlers`, each as far as there is one:
+    //   void on_read(uint64_t user, kaio::read_result &result);
+    //   void on_write(uint64_t user, kaio::write_result &result);
+    //   void on_sync(uint64_t user, const kaio_sync_result &result);
+    //   void on_poll(uint64_t user, const kaio_poll_result &result);
+    //   kaio_turn on_turn();
+    // One with another signature does not compile. What they throw ends in std::terminate.
+    template <typename Handlers>
+    KAIO_NEEDS KAIO_MUST_USE kaio_status run(Handlers &handlers, kaio_deadline deadline,
+                                             kaio_run_report *out_report) noexcept;
+
+    // Another thread calls kaio_queue_wake with what `get` answered here: an owner is one thread's.
+    KAIO_NEEDS void wake() noexcept {
+        kaio_queue_wake(get());
+    }
 };
 
 // An owned or borrowed descriptor: file.h.
@@ -422,9 +438,62 @@ class KAIO_OWNER poll : public owner<kaio_poll, kaio_poll_drop> {
     }
 };
 
-// A kaio_completion that owns its buffer, with the same fields; the buffer is moved out of it.
-class completion : private kaio_completion {
+// What kaio::completion, kaio::read_result and kaio::write_result have alike: a struct of the C
+// layer that owns its buffer, which is moved out of it.
+template <typename Struct>
+class buffer_carrier : protected Struct {
   public:
+    // Nothing yet: PENDING, no buffer.
+    buffer_carrier() noexcept : Struct() {}
+
+    // Owns the buffer of `move_struct` from now on.
+    explicit buffer_carrier(const Struct &move_struct) noexcept : Struct(move_struct) {}
+
+    buffer_carrier(buffer_carrier &&other) noexcept : Struct(other.release()) {}
+
+    buffer_carrier &operator=(buffer_carrier &&other) noexcept {
+        const Struct moved = other.release();
+        move_buffer().reset();
+        static_cast<Struct &>(*this) = moved;
+        return *this;
+    }
+
+    buffer_carrier(const buffer_carrier &) = delete;
+    buffer_carrier &operator=(const buffer_carrier &) = delete;
+
+    ~buffer_carrier() {
+        move_buffer().reset();
+    }
+
+    // move_buffer gives the buffer away; an empty owner when there is none (any more).
+    kaio::buffer move_buffer() noexcept {
+        kaio_buffer *const handle = Struct::buffer;
+        Struct::buffer = nullptr;
+        return kaio::buffer(handle);
+    }
+
+    // get lends all of it, the handle of the buffer included, for calls of the C layer.
+    const Struct *get() const noexcept {
+        return this;
+    }
+
+    // release gives all of it away: nobody drops the buffer from here on.
+    Struct release() noexcept {
+        const Struct moved = *this;
+        Struct::buffer = nullptr;
+        return moved;
+    }
+
+    // as_move lends the place, for a parameter of the C layer that may take or fill it.
+    static Struct *as_move(buffer_carrier *of) noexcept {
+        return of;
+    }
+};
+
+// A kaio_completion that owns its buffer, with the same fields.
+class completion : public buffer_carrier<kaio_completion> {
+  public:
+    using buffer_carrier::buffer_carrier;
     using kaio_completion::events;
     using kaio_completion::moved_bytes;
     using kaio_completion::operation;
@@ -437,52 +506,7 @@ class completion : private kaio_completion {
     using kaio_completion::transfer;
     using kaio_completion::user;
 
-    // Nothing yet: every outcome PENDING, no buffer.
-    completion() noexcept : kaio_completion() {}
-
-    // Owns the buffer of `move_completion` from now on.
-    explicit completion(const kaio_completion &move_completion) noexcept
-        : kaio_completion(move_completion) {}
-
-    completion(completion &&other) noexcept : kaio_completion(other.release()) {}
-
-    completion &operator=(completion &&other) noexcept {
-        const kaio_completion moved = other.release();
-        drop_buffer();
-        static_cast<kaio_completion &>(*this) = moved;
-        return *this;
-    }
-
-    completion(const completion &) = delete;
-    completion &operator=(const completion &) = delete;
-
-    ~completion() {
-        drop_buffer();
-    }
-
-    // move_buffer gives the buffer away; an empty owner when there is none (any more).
-    kaio::buffer move_buffer() noexcept {
-        kaio_buffer *const handle = kaio_completion::buffer;
-        kaio_completion::buffer = nullptr;
-        return kaio::buffer(handle);
-    }
-
-    // get lends all of it, the handle of the buffer included, for calls of the C layer.
-    const kaio_completion *get() const noexcept {
-        return this;
-    }
-
-    // release gives all of it away: nobody drops the buffer from here on.
-    kaio_completion release() noexcept {
-        const kaio_completion moved = *this;
-        kaio_completion::buffer = nullptr;
-        return moved;
-    }
-
-    // as_move lends the place, for a parameter of the C layer that may take the buffer.
-    static kaio_completion *as_move(completion *of) noexcept {
-        return of;
-    }
+    completion() noexcept = default;
 
     size_t message(char *out_text, size_t size_bytes) const noexcept {
         return kaio_completion_message(this, out_text, size_bytes);
@@ -494,11 +518,37 @@ class completion : private kaio_completion {
     bool has_buffer() const noexcept {
         return kaio_completion::buffer != nullptr;
     }
+};
 
-    void drop_buffer() noexcept {
-        if (has_buffer()) {
-            kaio_completion_drop(this);
-        }
+// A kaio_read_result that owns its buffer, with the same fields.
+class read_result : public buffer_carrier<kaio_read_result> {
+  public:
+    using buffer_carrier::buffer_carrier;
+    using kaio_read_result::moved_bytes;
+    using kaio_read_result::os_error;
+    using kaio_read_result::outcome;
+    using kaio_read_result::range;
+    using kaio_read_result::refusal;
+
+    // For read::rest_start: the buffer is the completion's.
+    completion into_completion(uint64_t user) noexcept {
+        return completion(kaio_read_result_into_completion(this, user));
+    }
+};
+
+// A kaio_write_result that owns its buffer, with the same fields.
+class write_result : public buffer_carrier<kaio_write_result> {
+  public:
+    using buffer_carrier::buffer_carrier;
+    using kaio_write_result::moved_bytes;
+    using kaio_write_result::os_error;
+    using kaio_write_result::outcome;
+    using kaio_write_result::range;
+    using kaio_write_result::refusal;
+
+    // For write::rest_start: the buffer is the completion's.
+    completion into_completion(uint64_t user) noexcept {
+        return completion(kaio_write_result_into_completion(this, user));
     }
 };
 
@@ -522,9 +572,83 @@ kaio_status queue::destroy(OnLost &&on_lost, kaio_destroy_report *out_report) no
     const auto call = [](void *context, kaio_completion *lost) noexcept {
         completion done(*lost);
         (**static_cast<Function **>(context))(done);
-        *lost = done.release();
+        lost->buffer = done.move_buffer().release();
     };
     return kaio_queue_destroy(as_move(this), call, &function, out_report);
+}
+
+// Between the members of a `Handlers` and the C layer: a function for each, or none where there is
+// no such member. Where it lies goes through `context`.
+template <typename Handlers>
+class handler_calls {
+  public:
+    static kaio_handlers all() noexcept {
+        kaio_handlers calls = {};
+        calls.on_read = find_on_read<Handlers>(0);
+        calls.on_write = find_on_write<Handlers>(0);
+        calls.on_sync = find_on_sync<Handlers>(0);
+        calls.on_poll = find_on_poll<Handlers>(0);
+        calls.on_turn = find_on_turn<Handlers>(0);
+        return calls;
+    }
+
+  private:
+    static Handlers &of(void *context) noexcept {
+        return **static_cast<Handlers **>(context);
+    }
+
+    static void on_read(void *context, uint64_t user, kaio_read_result *result) noexcept {
+        read_result lent(*result);
+        of(context).on_read(user, lent);
+        result->buffer = lent.move_buffer().release();
+    }
+
+    static void on_write(void *context, uint64_t user, kaio_write_result *result) noexcept {
+        write_result lent(*result);
+        of(context).on_write(user, lent);
+        result->buffer = lent.move_buffer().release();
+    }
+
+    static void on_sync(void *context, uint64_t user, const kaio_sync_result *result) noexcept {
+        of(context).on_sync(user, *result);
+    }
+
+    static void on_poll(void *context, uint64_t user, const kaio_poll_result *result) noexcept {
+        of(context).on_poll(user, *result);
+    }
+
+    static kaio_turn on_turn(void *context) noexcept {
+        return of(context).on_turn();
+    }
+
+    // A member that can be called so, or that has the name: then the call above does not compile.
+#define KAIO_FIND_HANDLER_(member, arguments)                                        \
+    template <typename H, typename = decltype(std::declval<H &>().member arguments)> \
+    static decltype(kaio_handlers::member) find_##member(int) noexcept {             \
+        return member;                                                               \
+    }                                                                                \
+    template <typename H, typename = decltype(&H::member)>                           \
+    static decltype(kaio_handlers::member) find_##member(long) noexcept {            \
+        return member;                                                               \
+    }                                                                                \
+    template <typename H>                                                            \
+    static decltype(kaio_handlers::member) find_##member(...) noexcept {             \
+        return nullptr;                                                              \
+    }
+    KAIO_FIND_HANDLER_(on_read, (uint64_t(), std::declval<read_result &>()))
+    KAIO_FIND_HANDLER_(on_write, (uint64_t(), std::declval<write_result &>()))
+    KAIO_FIND_HANDLER_(on_sync, (uint64_t(), std::declval<const kaio_sync_result &>()))
+    KAIO_FIND_HANDLER_(on_poll, (uint64_t(), std::declval<const kaio_poll_result &>()))
+    KAIO_FIND_HANDLER_(on_turn, ())
+#undef KAIO_FIND_HANDLER_
+};
+
+template <typename Handlers>
+kaio_status queue::run(Handlers &handlers, kaio_deadline deadline,
+                       kaio_run_report *out_report) noexcept {
+    const kaio_handlers calls = handler_calls<Handlers>::all();
+    Handlers *context = std::addressof(handlers);
+    return kaio_queue_run(get(), &calls, &context, deadline, out_report);
 }
 
 inline kaio_status read::rest_start(queue &queue, file &file, kaio_rw_flags flags,

@@ -249,6 +249,31 @@ TEST(CompletionTypeTest, HasEveryField) {
     EXPECT_EQ(done.get()->buffer, buffer);
 }
 
+TEST(CompletionTypeTest, ResultsOfTheRunLoopAreThoseOfTheCLayerWithEveryField) {
+    EXPECT_EQ(sizeof(kaio::read_result), sizeof(kaio_read_result));
+    EXPECT_EQ(sizeof(kaio::write_result), sizeof(kaio_write_result));
+    EXPECT_FALSE(std::is_copy_constructible<kaio::read_result>::value);
+    EXPECT_FALSE(std::is_copy_constructible<kaio::write_result>::value);
+    EXPECT_TRUE(std::is_nothrow_move_constructible<kaio::read_result>::value);
+    EXPECT_TRUE(std::is_nothrow_move_constructible<kaio::write_result>::value);
+    const kaio_read_result read = {KAIO_TRANSFER_SHORT, 1, {2, 0, 0, 0}, Range(3, 4), 5, nullptr};
+    const kaio_write_result write = {KAIO_TRANSFER_SHORT, 1, {2, 0, 0, 0}, Range(3, 4), 5, nullptr};
+
+    const kaio::read_result read_copy(read);
+    const kaio::write_result write_copy(write);
+
+    EXPECT_EQ(read_copy.outcome, KAIO_TRANSFER_SHORT);
+    EXPECT_EQ(write_copy.outcome, KAIO_TRANSFER_SHORT);
+    EXPECT_EQ(read_copy.os_error, 1);
+    EXPECT_EQ(write_copy.os_error, 1);
+    EXPECT_EQ(read_copy.refusal.code, 2u);
+    EXPECT_EQ(write_copy.refusal.code, 2u);
+    EXPECT_EQ(read_copy.range.size_bytes, 4u);
+    EXPECT_EQ(write_copy.range.size_bytes, 4u);
+    EXPECT_EQ(read_copy.moved_bytes, 5u);
+    EXPECT_EQ(write_copy.moved_bytes, 5u);
+}
+
 TEST(CompletionTypeTest, IsPendingAtFirst) {
     kaio::completion done;
 

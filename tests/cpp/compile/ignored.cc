@@ -25,7 +25,9 @@ extern kaio_ticket ticket;
 extern uint32_t ready;
 extern int fd;
 
-inline void on_lost(kaio::completion &) {}
+extern kaio_run_report report;
+extern struct nothing {
+} handlers;
 
 void ignored();
 
