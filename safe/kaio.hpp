@@ -148,6 +148,12 @@ class KAIO_OWNER queue : public owner<kaio_queue, kaio_queue_drop> {
         return kaio_queue_wait(get(), min_count, deadline, out_ready_count);
     }
 
+    KAIO_NEEDS KAIO_MUST_USE kaio_status wait_masked(uint32_t min_count, kaio_deadline deadline,
+                                                     kaio_signals blocked,
+                                                     uint32_t *out_ready_count) noexcept {
+        return kaio_queue_wait_masked(get(), min_count, deadline, blocked, out_ready_count);
+    }
+
     KAIO_NEEDS KAIO_MUST_USE kaio_status take(completion *out_completion) noexcept;
 
     KAIO_NEEDS KAIO_MUST_USE kaio_status as_fd(int *out_fd) const noexcept {
@@ -191,6 +197,17 @@ class KAIO_OWNER queue : public owner<kaio_queue, kaio_queue_drop> {
     template <typename OnLost>
     KAIO_NEEDS KAIO_MAY_GIVE KAIO_MUST_USE kaio_status
     destroy(OnLost &&on_lost, kaio_destroy_report *out_report) noexcept;
+
+    // An array of owners is one of handles: OK leaves none in any of them.
+    KAIO_MUST_USE static kaio_status destroy_all(queue *move_queues, uint32_t count,
+                                                 kaio_destroy_report *out_report) noexcept {
+        return kaio_queue_destroy_all(as_move(move_queues), count, nullptr, nullptr, out_report);
+    }
+
+    template <typename OnLost>
+    KAIO_MUST_USE static kaio_status destroy_all(queue *move_queues, uint32_t count,
+                                                 OnLost &&on_lost,
+                                                 kaio_destroy_report *out_report) noexcept;
 
     // run calls the members of `handlers`, each as far as there is one:
     //   void on_read(uint64_t user, kaio::read_result &result);
@@ -565,16 +582,34 @@ inline kaio_status queue::take(completion *out_completion) noexcept {
     return status;
 }
 
+static_assert(sizeof(queue) == sizeof(kaio_queue *), "an array of owners is one of handles");
+
+// Between what can be called with a kaio::completion & and the C layer.
+template <typename OnLost>
+class lost_call {
+  public:
+    using function = typename std::remove_reference<OnLost>::type;
+
+    static void call(void *context, kaio_completion *lost) noexcept {
+        completion done(*lost);
+        (**static_cast<function **>(context))(done);
+        lost->buffer = done.move_buffer().release();
+    }
+};
+
 template <typename OnLost>
 kaio_status queue::destroy(OnLost &&on_lost, kaio_destroy_report *out_report) noexcept {
-    using Function = typename std::remove_reference<OnLost>::type;
-    Function *function = std::addressof(on_lost);
-    const auto call = [](void *context, kaio_completion *lost) noexcept {
-        completion done(*lost);
-        (**static_cast<Function **>(context))(done);
-        lost->buffer = done.move_buffer().release();
-    };
-    return kaio_queue_destroy(as_move(this), call, &function, out_report);
+    using call = lost_call<OnLost>;
+    typename call::function *context = std::addressof(on_lost);
+    return kaio_queue_destroy(as_move(this), call::call, &context, out_report);
+}
+
+template <typename OnLost>
+kaio_status queue::destroy_all(queue *move_queues, uint32_t count, OnLost &&on_lost,
+                               kaio_destroy_report *out_report) noexcept {
+    using call = lost_call<OnLost>;
+    typename call::function *context = std::addressof(on_lost);
+    return kaio_queue_destroy_all(as_move(move_queues), count, call::call, &context, out_report);
 }
 
 // Between the members of a `Handlers` and the C layer: a function for each, or none where there is

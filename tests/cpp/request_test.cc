@@ -256,6 +256,45 @@ TEST_F(RequestTest, AHandlerIsAnythingThatCanBeCalled) {
     EXPECT_EQ(report.dropped_count, 2u);
 }
 
+TEST_F(RequestTest, QueuesAreDestroyedSideBySide) {
+    kaio::queue queues[3];
+    kaio_queue_options options = {};
+    options.depth = 2;
+    kaio_ticket ticket = {};
+    for (kaio::queue &queue : queues) {
+        kaio::buffer buffer = Make(512);
+        ASSERT_OK(kaio::queue::open(options, &queue));
+        ASSERT_OK(
+            kaio::read::start(queue, file_, Range(0, 512), kaio_rw_none(), 1, &buffer, &ticket));
+    }
+    kaio::queue empty[1];
+    uint64_t user_sum = 0;
+    kaio_destroy_report report = {};
+    EXPECT_CODE(KAIO_NULL_ARGUMENT, kaio::queue::destroy_all(empty, 1, &report));
+
+    ASSERT_OK(kaio::queue::destroy_all(
+        queues, 3, [&](kaio::completion &lost) { user_sum += lost.user; }, &report));
+
+    EXPECT_EQ(user_sum, 3u);
+    EXPECT_EQ(report.dropped_count, 3u);
+    for (const kaio::queue &queue : queues) {
+        EXPECT_FALSE(queue);
+    }
+    ASSERT_OK(kaio::queue::open(options, &queues[0]));
+    ASSERT_OK(kaio::queue::open(options, &queues[1]));
+    EXPECT_OK(kaio::queue::destroy_all(queues, 2, &report));
+    EXPECT_FALSE(queues[1]);
+}
+
+TEST_F(RequestTest, AWaitUnderAMaskIsAWait) {
+    StartReads(1);
+
+    EXPECT_OK(queue_.wait_masked(1, Soon(), kaio_signals_none(), &ready_));
+
+    EXPECT_EQ(ready_, 1u);
+    WaitAndTake();
+}
+
 using RequestDeathTest = RequestTest;
 
 TEST_F(RequestDeathTest, WhatAHandlerThrowsTerminates) {
