@@ -24,8 +24,8 @@ KAIO_BEGIN_DECLS
 //            `*out_read` is the caller's. On any other answer nothing has changed.
 // Errors:    FULL(request): every place of the queue is taken. RANGE(size, buffer offset or file
 //            offset). ALIGN(memory, size or file offset) for direct I/O. ACCESS(file): not open for
-//            reading. UNSUPPORTED(flags). BUSY(buffer): another request has it. WRONG_THREAD(queue
-//            or buffer). STALE, NULL_ARGUMENT, REENTERED, FORKED.
+//            reading. UNSUPPORTED(flags): see kaio_rw_flags. BUSY(buffer): another request has it.
+//            WRONG_THREAD(queue or buffer). STALE, NULL_ARGUMENT, REENTERED, FORKED.
 // Kernel:    IOCB_CMD_PREAD.
 KAIO_MUST_USE kaio_status kaio_read_new(kaio_queue *queue, kaio_file *file, kaio_range range,
                                         kaio_rw_flags flags, kaio_buffer **move_buffer,

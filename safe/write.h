@@ -23,9 +23,10 @@ KAIO_BEGIN_DECLS
 // Ownership: on OK `*move_buffer` is the request's and becomes NULL, `file` is pinned, and
 //            `*out_write` is the caller's. On any other answer nothing has changed.
 // Errors:    FULL(request): every place of the queue is taken. RANGE(size, buffer offset or file
-//            offset). ALIGN(memory, size or file offset) for direct I/O. ACCESS(file): not open for
-//            writing. UNSUPPORTED(flags). BUSY(buffer): another request has it. WRONG_THREAD(queue
-//            or buffer). STALE, NULL_ARGUMENT, REENTERED, FORKED.
+//            offset). ALIGN(memory, size or file offset) for direct I/O, RANGE(size) and ALIGN(size
+//            or file offset) for kaio_rw_atomic: see kaio_alignment. ACCESS(file): not open for
+//            writing. UNSUPPORTED(flags): see kaio_rw_flags. BUSY(buffer): another request has it.
+//            WRONG_THREAD(queue or buffer). STALE, NULL_ARGUMENT, REENTERED, FORKED.
 // Kernel:    IOCB_CMD_PWRITE.
 KAIO_MUST_USE kaio_status kaio_write_new(kaio_queue *queue, kaio_file *file, kaio_range range,
                                          kaio_rw_flags flags, kaio_buffer **move_buffer,
