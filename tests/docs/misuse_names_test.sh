@@ -13,7 +13,7 @@ fail() {
 cat tests/*/*_test.cc | tr '\n' ' ' |
   grep -oE 'TEST(_F|_P)?\( *[A-Za-z0-9]+, *[A-Za-z0-9]+\)' |
   sed -E 's/TEST(_F|_P)?\( *([A-Za-z0-9]+), *([A-Za-z0-9]+)\)/\2.\3/' >"$TEST_TMPDIR/cases"
-cat tests/misuse/test_names.txt tests/misuse/analyzer/test_names.txt >"$TEST_TMPDIR/targets"
+cat tests/*/test_names.txt tests/misuse/analyzer/test_names.txt >"$TEST_TMPDIR/targets"
 
 # shellcheck disable=SC2016 # no command: the quotes of Markdown
 names=$(grep -oE '`[A-Za-z0-9]+Test\.[A-Za-z0-9]+`' "$page" | tr -d '`' | sort -u)
