@@ -70,30 +70,37 @@ static inline bool step_in(const struct run *run) {
     return may_go_on(run);
 }
 
-static inline kaio_read_result end_transfer(struct kaio_queue_place *queue,
-                                            struct kaio_slot *slot) {
-    kaio_read_result result;
-    if (KAIO_LIKELY(kaio_request_is_whole(slot))) {
-        result.outcome = KAIO_TRANSFER_FULL;
-        result.os_error = 0;
-        result.refusal = kaio_status_ok();
-        result.moved_bytes = slot->iocb.aio_nbytes;
-    } else {
-        kaio_verdict verdict = kaio_queue_judge(slot);
-        result.outcome = verdict.transfer;
-        result.os_error = verdict.os_error;
-        result.refusal = kaio_queue_refusal_of(slot);
-        result.moved_bytes = verdict.moved_bytes;
-    }
-    result.range = kaio_request_range(slot);
-    result.buffer = kaio_buffer_unpin(slot->buffer, kaio_queue_thread(queue));
-    kaio_request_free(queue, slot);
-    return result;
+// judge fills in what became of a transfer.
+__attribute__((noinline)) static void judge(const struct kaio_slot *slot,
+                                            kaio_read_result *out_result) {
+    kaio_verdict verdict = kaio_queue_judge(slot);
+    out_result->outcome = verdict.transfer;
+    out_result->os_error = verdict.os_error;
+    out_result->refusal = kaio_queue_refusal_of(slot);
+    out_result->moved_bytes = verdict.moved_bytes;
 }
 
-static inline void hand_out_read(struct run *run, struct kaio_slot *slot) {
+// end_transfer tells how a transfer ended and frees its place. Most are whole.
+static inline void end_transfer(struct kaio_queue_place *queue, struct kaio_slot *slot,
+                                kaio_read_result *out_result) {
+    if (KAIO_LIKELY(kaio_request_is_whole(slot))) {
+        out_result->outcome = KAIO_TRANSFER_FULL;
+        out_result->os_error = 0;
+        out_result->refusal = kaio_status_ok();
+        out_result->moved_bytes = slot->iocb.aio_nbytes;
+    } else {
+        judge(slot, out_result);
+    }
+    out_result->range = kaio_request_range(slot);
+    out_result->buffer = kaio_buffer_unpin(slot->buffer, kaio_queue_thread(queue));
+    kaio_request_free(queue, slot);
+}
+
+__attribute__((always_inline)) static inline void hand_out_read(struct run *run,
+                                                                struct kaio_slot *slot) {
     uint64_t user = slot->user;
-    kaio_read_result result = end_transfer(run->queue, slot);
+    kaio_read_result result;
+    end_transfer(run->queue, slot, &result);
     step_out();
     if (KAIO_LIKELY(run->handlers->on_read != NULL)) {
         run->handlers->on_read(run->context, user, &result);
@@ -105,9 +112,10 @@ static inline void hand_out_read(struct run *run, struct kaio_slot *slot) {
     }
 }
 
-static inline void hand_out_write(struct run *run, struct kaio_slot *slot) {
+static void hand_out_write(struct run *run, struct kaio_slot *slot) {
     uint64_t user = slot->user;
-    kaio_read_result end = end_transfer(run->queue, slot);
+    kaio_read_result end;
+    end_transfer(run->queue, slot, &end);
     kaio_write_result result = {.outcome = end.outcome,
                                 .os_error = end.os_error,
                                 .refusal = end.refusal,

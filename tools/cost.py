@@ -23,6 +23,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 FEW, MANY = 1000, 2000  # rounds
 BATCHES = (1, 32)
+WAYS = {"start": "start, wait, take", "run": "start, run", "libaio": "libaio"}
 JOBS = ("read", "end", "write")
 ALLOWED = 1.03  # times what was committed
 
@@ -49,23 +50,28 @@ GROUPS = {
     "place: take, describe to the kernel, stage, free": (
         "kaio_request_take_slot", "kaio_request_stage", "kaio_request_append_staged",
         "kaio_request_free", "kaio_request_bits", "fill_iocb", "kaio_raw_prep_pread",
-        "kaio_raw_prep_pwrite", "mark_sent",
+        "kaio_raw_prep_pwrite", "kaio_queue_mark_sent",
     ),
     "settle: event to request, finished list": (
-        "settle", "kaio_request_finish", "kaio_request_append_finished", "pop_finished",
+        "settle", "kaio_queue_claim", "kaio_request_finish", "kaio_request_append_finished",
+        "kaio_request_settle_write", "kaio_request_pop_finished",
     ),
     "deliver: outcome, completion": (
-        "kaio_queue_deliver", "kaio_request_is_whole", "describe_transfer", "judge",
-        "refusal_status", "kaio_verdict_from_ending", "transfer_verdict", "of_transfer", "of_count",
+        "kaio_queue_deliver", "kaio_request_is_whole", "describe_transfer", "kaio_request_range",
+        "kaio_queue_judge", "judge", "kaio_queue_refusal_of", "end_transfer", "hand_out_read",
+        "hand_out_write", "hand_out", "step_out", "step_in", "kaio_verdict_from_ending",
+        "transfer_verdict", "of_transfer", "of_count",
     ),
-    "flush, wait, reap: once a batch": (
-        "kaio_queue_send", "kaio_queue_wait_for", "kaio_queue_wait", "kaio_queue_reap", "reap_ring",
+    "flush, wait, reap: once a batch; the run loop": (
+        "kaio_queue_send", "kaio_queue_send_inline", "kaio_queue_wait_for", "kaio_queue_wait",
+        "kaio_queue_reap", "reap_ring", "next_done", "go_on", "kaio_queue_run",
     ),
 }
 REST = "calls, arguments, registers"
 # The program's own functions, which are not counted; what libaio's header inlines into them is.
 LOOP = (
     "round_of_reads", "round_of_writes", "start_round", "take_round", "start", "libaio_round", "libaio",
+    "read_again", "write_again",
 )
 
 Counts = collections.Counter  # of instructions, by (object, address)
@@ -153,10 +159,10 @@ def by_group(program: str, costs: dict[tuple[str, int], float]) -> Counts:
     return groups
 
 
-def measure(program: str) -> tuple[dict[str, float], dict[int, Counts]]:
-    """Figures by `way job batch`, and by batch what a read is made of."""
+def measure(program: str) -> tuple[dict[str, float], dict[tuple[str, int], Counts]]:
+    """Figures by `way job batch`, and by way and batch what a read is made of."""
     figures, parts = {}, {}
-    for way in ("start", "libaio"):
+    for way in WAYS:
         for job in JOBS:
             for batch in BATCHES:
                 costs = per_operation(program, [way, job, str(batch)], batch)
@@ -165,22 +171,23 @@ def measure(program: str) -> tuple[dict[str, float], dict[int, Counts]]:
                 figures[name] = sum(groups.values())
                 if figures[name] < 1:
                     fail(f"{name}: nothing was counted")
-                if (way, job) == ("start", "read"):
-                    parts[batch] = groups
+                if job == "read":
+                    parts[way, batch] = groups
     return figures, parts
 
 
-def show(figures: dict[str, float], parts: dict[int, Counts]) -> None:
+def show(figures: dict[str, float], parts: dict[tuple[str, int], Counts]) -> None:
     print("Instructions of an operation, the program's own loop subtracted\n")
     print(f"{'batch':<22}" + "".join(f"{batch:>10}" for batch in BATCHES))
     for job in JOBS:
-        for way, name in (("start", "start, wait, take"), ("libaio", "libaio")):
+        for way, name in WAYS.items():
             cells = "".join(f"{figures[f'{way} {job} {batch}']:>10.1f}" for batch in BATCHES)
             print(f"{name:<22}{cells}  {JOB_NAMES[job]}")
-    print("\nWhat start, wait and take of a read are made of, by the functions of the source\n")
-    for group in [*GROUPS, REST]:
-        cells = "".join(f"{parts[batch][group]:>10.1f}" for batch in BATCHES)
-        print(f"{group:<66}{cells}")
+    for way in ("start", "run"):
+        print(f"\nWhat {WAYS[way]} of a read are made of, by the functions of the source\n")
+        for group in [*GROUPS, REST]:
+            cells = "".join(f"{parts[way, batch][group]:>10.1f}" for batch in BATCHES)
+            print(f"{group:<66}{cells}")
 
 
 def read_figures(path: Path) -> dict[str, float]:

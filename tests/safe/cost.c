@@ -3,7 +3,8 @@
 //
 // Usage: cost WAY JOB BATCH ROUNDS
 //
-// WAY: start (start, wait, take), eventfd (the same with one, and take until EMPTY), or libaio
+// WAY: start (start, wait, take), run (the run loop, whose handlers start the next; read, end and
+// write only), eventfd (the same with one, and take until EMPTY), or libaio
 // (io_prep_*, io_submit, io_getevents). JOB: read (of /dev/zero), end (a read of /dev/null, which
 // is at its end), write (to /dev/null), or poll (of a timer, ready after a millisecond; not
 // libaio). BATCH operations are sent together, ROUNDS times. tools/cost.py knows the functions'
@@ -156,6 +157,57 @@ static int start(const struct job *job, long batch, long rounds, bool has_eventf
     return is_good ? EXIT_SUCCESS : fail("the safe layer refused something");
 }
 
+// ---- through the run loop ----
+
+// A loop starts operations until none is left.
+struct loop {
+    struct bench *bench;
+    long left_count;
+    bool is_good;
+};
+
+__attribute__((noinline)) static void read_again(void *context, uint64_t user,
+                                                 kaio_read_result *result) {
+    struct loop *loop = context;
+    kaio_ticket ticket;
+    sink = user + result->moved_bytes;
+    if (loop->left_count == 0) {
+        return;
+    }
+    --loop->left_count;
+    loop->is_good &= kaio_status_is_ok(kaio_read_start(
+        loop->bench->queue, loop->bench->file, (kaio_range){.size_bytes = SIZE_BYTES},
+        kaio_rw_none(), user, &result->buffer, &ticket));
+}
+
+__attribute__((noinline)) static void write_again(void *context, uint64_t user,
+                                                  kaio_write_result *result) {
+    struct loop *loop = context;
+    kaio_ticket ticket;
+    sink = user + result->moved_bytes;
+    if (loop->left_count == 0) {
+        return;
+    }
+    --loop->left_count;
+    loop->is_good &= kaio_status_is_ok(kaio_write_start(
+        loop->bench->queue, loop->bench->file, (kaio_range){.size_bytes = SIZE_BYTES},
+        kaio_rw_none(), user, &result->buffer, &ticket));
+}
+
+static int run(const struct job *job, long batch, long rounds) {
+    const kaio_handlers handlers = {.on_read = read_again, .on_write = write_again};
+    struct bench bench = {.takes_until_empty = false};
+    struct loop loop = {.bench = &bench, .left_count = batch * (rounds - 1), .is_good = rounds > 0};
+    kaio_run_report report;
+    bool is_good = job->path != NULL && set_up(&bench, job, batch) &&
+                   start_round(&bench, job, batch) &&
+                   kaio_status_is_ok(kaio_queue_run(bench.queue, &handlers, &loop,
+                                                    kaio_deadline_never(), &report)) &&
+                   loop.is_good && report.ended == KAIO_RUN_IDLE;
+    tear_down(&bench);
+    return is_good ? EXIT_SUCCESS : fail("the safe layer refused something");
+}
+
 // ---- through libaio ----
 
 __attribute__((noinline)) static bool libaio_round(io_context_t ctx, int fd, bool is_read,
@@ -194,7 +246,7 @@ static int libaio(const struct job *job, long batch, long rounds) {
 }
 
 static int usage(void) {
-    return fail("usage: cost start|eventfd|libaio read|end|write|poll BATCH ROUNDS");
+    return fail("usage: cost start|run|eventfd|libaio read|end|write|poll BATCH ROUNDS");
 }
 
 static const struct job *find_job(const char *name) {
@@ -219,6 +271,8 @@ int main(int argc, char **argv) {
     switch (argv[1][0]) {
         case 's':
             return start(job, batch, rounds, false);
+        case 'r':
+            return run(job, batch, rounds);
         case 'e':
             return start(job, batch, rounds, true);
         case 'l':

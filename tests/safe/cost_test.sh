@@ -56,6 +56,7 @@ elif ! refusal=$(strace -o /dev/null true 2>&1); then
   why_not="tracing is not allowed here: $refusal"
 fi
 expect ABatchThatCompletesAtOnceIsOneSystemCall start read
+expect ARunsBatchThatCompletesAtOnceIsOneSystemCall run read
 expect ABatchThatDoesNotIsTwo start poll io_getevents
 expect LoweringAnEventfdIsOneMore eventfd read read
 expect ABatchThatDoesNotIsThreeWithAnEventfd eventfd poll io_getevents read
