@@ -184,7 +184,7 @@ static inline kaio_status kaio_model_queue_take(kaio_queue *queue,
         return kaio_model_refuse_();
     }
     *out_completion = kaio_model_completion_();
-#if KAIO_ANALYZE >= 2
+#if defined(KAIO_ANALYZE) && KAIO_ANALYZE >= 2
     out_completion->buffer = kaio_model_buffer_make_();
 #else
     out_completion->buffer = kaio_model_taken_buffer_();
