@@ -11,9 +11,9 @@
 namespace kaio_test {
 namespace {
 
-class RequestTest : public CppTest {};
+class CppRequestTest : public CppTest {};
 
-TEST_F(RequestTest, AStartedReadBringsItsBufferBack) {
+TEST_F(CppRequestTest, AStartedReadBringsItsBufferBack) {
     kaio::buffer buffer = Make(512);
     kaio_buffer *const handle = buffer.get();
     kaio_ticket ticket = {};
@@ -35,7 +35,7 @@ TEST_F(RequestTest, AStartedReadBringsItsBufferBack) {
     EXPECT_EQ(done.message(text, sizeof text), Text(*done.get()).size());
 }
 
-TEST_F(RequestTest, AStartThatFailsLeavesTheBuffer) {
+TEST_F(CppRequestTest, AStartThatFailsLeavesTheBuffer) {
     kaio::buffer buffer = Make(512);
     kaio_ticket ticket = {};
 
@@ -46,7 +46,7 @@ TEST_F(RequestTest, AStartThatFailsLeavesTheBuffer) {
     EXPECT_EQ(Counts().free_count, kDepth);
 }
 
-TEST_F(RequestTest, AnIdleRequestIsPushedOnce) {
+TEST_F(CppRequestTest, AnIdleRequestIsPushedOnce) {
     kaio::buffer buffer = Make(512);
     kaio::write write;
     ASSERT_OK(kaio::write::make(queue_, file_, Range(0, 512), kaio_rw_none(), &buffer, &write));
@@ -63,7 +63,7 @@ TEST_F(RequestTest, AnIdleRequestIsPushedOnce) {
     EXPECT_EQ(done.user, 3u);
 }
 
-TEST_F(RequestTest, AbandoningGivesTheBufferBack) {
+TEST_F(CppRequestTest, AbandoningGivesTheBufferBack) {
     kaio::buffer buffer = Make(512);
     kaio_buffer *const handle = buffer.get();
     kaio::read read = NewRead(&buffer);
@@ -75,7 +75,7 @@ TEST_F(RequestTest, AbandoningGivesTheBufferBack) {
     EXPECT_EQ(Counts().free_count, kDepth);
 }
 
-TEST_F(RequestTest, AbandoningWithoutAPlaceForTheBufferChangesNothing) {
+TEST_F(CppRequestTest, AbandoningWithoutAPlaceForTheBufferChangesNothing) {
     kaio::buffer buffer = Make(512);
     kaio::read read = NewRead(&buffer);
 
@@ -85,7 +85,7 @@ TEST_F(RequestTest, AbandoningWithoutAPlaceForTheBufferChangesNothing) {
     EXPECT_EQ(Counts().idle_count, 1u);
 }
 
-TEST_F(RequestTest, AnIdleRequestIsChangedAndBecomesTheOtherKind) {
+TEST_F(CppRequestTest, AnIdleRequestIsChangedAndBecomesTheOtherKind) {
     kaio::buffer buffer = Make(512);
     kaio::read read = NewRead(&buffer);
     kaio::write write;
@@ -107,7 +107,7 @@ TEST_F(RequestTest, AnIdleRequestIsChangedAndBecomesTheOtherKind) {
     EXPECT_EQ(BufferText(buffer.get(), 256), content_.substr(2048, 256));
 }
 
-TEST_F(RequestTest, ASyncAndAPollComeBackWithoutABuffer) {
+TEST_F(CppRequestTest, ASyncAndAPollComeBackWithoutABuffer) {
     kaio_ticket ticket = {};
     ASSERT_OK(kaio::sync::start(queue_, file_, KAIO_SYNC_DATA, 1, &ticket));
     kaio::completion done = WaitAndTake();
@@ -126,7 +126,7 @@ TEST_F(RequestTest, ASyncAndAPollComeBackWithoutABuffer) {
     close(fds[0]);
 }
 
-TEST_F(RequestTest, IdleSyncsAndPollsArePushedOrAbandoned) {
+TEST_F(CppRequestTest, IdleSyncsAndPollsArePushedOrAbandoned) {
     kaio::sync sync;
     kaio::poll poll;
     ASSERT_OK(kaio::sync::make(queue_, file_, KAIO_SYNC_ALL, &sync));
@@ -145,7 +145,7 @@ TEST_F(RequestTest, IdleSyncsAndPollsArePushedOrAbandoned) {
     EXPECT_FALSE(sync);
 }
 
-TEST_F(RequestTest, TakingIntoACompletionDropsTheBufferThatIsStillThere) {
+TEST_F(CppRequestTest, TakingIntoACompletionDropsTheBufferThatIsStillThere) {
     StartReads(2);
     ASSERT_OK(queue_.wait(2, Soon(), &ready_));
     kaio::completion done;
@@ -162,7 +162,7 @@ TEST_F(RequestTest, TakingIntoACompletionDropsTheBufferThatIsStillThere) {
     EXPECT_CODE(KAIO_NULL_ARGUMENT, queue_.take(nullptr));
 }
 
-TEST_F(RequestTest, TheQueueAnswersAsInC) {
+TEST_F(CppRequestTest, TheQueueAnswersAsInC) {
     kaio_flush_report flushed = {};
     kaio_queue_counts left = {};
     kaio_cancel_answer answer = KAIO_CANCEL_CANNOT;
@@ -189,7 +189,7 @@ TEST_F(RequestTest, TheQueueAnswersAsInC) {
     EXPECT_FALSE(queue_);
 }
 
-TEST_F(RequestTest, DestroyHandsOutWhatWasNotTaken) {
+TEST_F(CppRequestTest, DestroyHandsOutWhatWasNotTaken) {
     StartReads(3);
     uint64_t users = 0;
     kaio::buffer kept;
@@ -213,7 +213,7 @@ TEST_F(RequestTest, DestroyHandsOutWhatWasNotTaken) {
     EXPECT_EQ(kaio_testing_count().buffer_count, 1u);
 }
 
-TEST_F(RequestTest, AHandlerMayMoveTheWholeCompletion) {
+TEST_F(CppRequestTest, AHandlerMayMoveTheWholeCompletion) {
     StartReads(1);
     kaio::completion kept;
     kaio_destroy_report report = {};
@@ -237,7 +237,7 @@ struct ConstCounter {
     }
 };
 
-TEST_F(RequestTest, AHandlerIsAnythingThatCanBeCalled) {
+TEST_F(CppRequestTest, AHandlerIsAnythingThatCanBeCalled) {
     kaio_destroy_report report = {};
     StartReads(2);
     lost_count = 0;
@@ -256,7 +256,7 @@ TEST_F(RequestTest, AHandlerIsAnythingThatCanBeCalled) {
     EXPECT_EQ(report.dropped_count, 2u);
 }
 
-TEST_F(RequestTest, QueuesAreDestroyedSideBySide) {
+TEST_F(CppRequestTest, QueuesAreDestroyedSideBySide) {
     kaio::queue queues[3];
     kaio_queue_options options = {};
     options.depth = 2;
@@ -286,7 +286,7 @@ TEST_F(RequestTest, QueuesAreDestroyedSideBySide) {
     EXPECT_FALSE(queues[1]);
 }
 
-TEST_F(RequestTest, AWaitUnderAMaskIsAWait) {
+TEST_F(CppRequestTest, AWaitUnderAMaskIsAWait) {
     StartReads(1);
 
     EXPECT_OK(queue_.wait_masked(1, Soon(), kaio_signals_none(), &ready_));
@@ -295,9 +295,9 @@ TEST_F(RequestTest, AWaitUnderAMaskIsAWait) {
     WaitAndTake();
 }
 
-using RequestDeathTest = RequestTest;
+using CppRequestDeathTest = CppRequestTest;
 
-TEST_F(RequestDeathTest, WhatAHandlerThrowsTerminates) {
+TEST_F(CppRequestDeathTest, WhatAHandlerThrowsTerminates) {
     GTEST_FLAG_SET(death_test_style, "fast");
     EXPECT_DEATH(
         {

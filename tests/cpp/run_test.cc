@@ -11,7 +11,7 @@
 namespace kaio_test {
 namespace {
 
-class RunTest : public CppTest {
+class CppRunTest : public CppTest {
   protected:
     template <typename Handlers>
     kaio_run_report Run(Handlers &handlers) {
@@ -52,7 +52,7 @@ struct Scan {
     }
 };
 
-TEST_F(RunTest, AHandlerKeepsTheDepth) {
+TEST_F(CppRunTest, AHandlerKeepsTheDepth) {
     Scan scan = {queue_, file_, 16};
     for (uint32_t i = 0; i < 4; ++i) {
         kaio::buffer buffer = Make(512);
@@ -93,7 +93,7 @@ struct Every {
     }
 };
 
-TEST_F(RunTest, EachOutcomeGoesToTheHandlerOfItsOperation) {
+TEST_F(CppRunTest, EachOutcomeGoesToTheHandlerOfItsOperation) {
     Every every;
     kaio_sync_outcome synced = KAIO_SYNC_PENDING;
     every.on_sync = [&](uint64_t user, const kaio_sync_result &result) {
@@ -127,7 +127,7 @@ TEST_F(RunTest, EachOutcomeGoesToTheHandlerOfItsOperation) {
 
 struct Nothing {};
 
-TEST_F(RunTest, OutcomesWithoutAMemberAreDroppedAndCounted) {
+TEST_F(CppRunTest, OutcomesWithoutAMemberAreDroppedAndCounted) {
     StartReads(3);
     const Nothing nothing = {};
 
@@ -146,7 +146,7 @@ struct ConstCounter {
     void on_read(uint64_t, int) const {}
 };
 
-TEST_F(RunTest, HandlersMayBeConstAndOverloaded) {
+TEST_F(CppRunTest, HandlersMayBeConstAndOverloaded) {
     StartReads(2);
     uint32_t count = 0;
     const ConstCounter counter = {&count};
@@ -162,13 +162,13 @@ struct Stop {
     }
 };
 
-TEST_F(RunTest, ATurnMayStopIt) {
+TEST_F(CppRunTest, ATurnMayStopIt) {
     Stop stop;
 
     EXPECT_EQ(Run(stop).ended, KAIO_RUN_STOPPED);
 }
 
-TEST_F(RunTest, AWakeEndsIt) {
+TEST_F(CppRunTest, AWakeEndsIt) {
     Nothing nothing;
     kaio_run_report report = {};
     queue_.wake();
@@ -178,7 +178,7 @@ TEST_F(RunTest, AWakeEndsIt) {
     EXPECT_EQ(report.ended, KAIO_RUN_WOKEN);
 }
 
-TEST_F(RunTest, AMoveOfTheWholeResultTakesTheBuffer) {
+TEST_F(CppRunTest, AMoveOfTheWholeResultTakesTheBuffer) {
     struct {
         kaio::read_result kept;
         void on_read(uint64_t, kaio::read_result &result) {
@@ -193,7 +193,7 @@ TEST_F(RunTest, AMoveOfTheWholeResultTakesTheBuffer) {
     EXPECT_EQ(keep.kept.move_buffer().size(), 512u);
 }
 
-TEST_F(RunTest, AResultBecomesACompletionWithItsBuffer) {
+TEST_F(CppRunTest, AResultBecomesACompletionWithItsBuffer) {
     struct {
         kaio::completion read;
         kaio::completion write;
@@ -226,9 +226,9 @@ struct Throw {
     }
 };
 
-using RunDeathTest = RunTest;
+using CppRunDeathTest = CppRunTest;
 
-TEST_F(RunDeathTest, WhatAHandlerThrowsTerminates) {
+TEST_F(CppRunDeathTest, WhatAHandlerThrowsTerminates) {
     GTEST_FLAG_SET(death_test_style, "fast");
     EXPECT_DEATH(
         {
