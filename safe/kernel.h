@@ -21,6 +21,8 @@ long kaio_sim_pgetevents(kaio_raw_context ctx, long min_nr, long nr,
                          struct kaio_raw_event *out_events, struct kaio_raw_timespec *timeout,
                          const struct kaio_raw_sigset *sigset);
 
+int64_t kaio_sim_now_ns(void);
+
 #    define kaio_kernel_setup kaio_sim_setup
 #    define kaio_kernel_destroy kaio_sim_destroy
 #    define kaio_kernel_submit kaio_sim_submit

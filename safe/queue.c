@@ -9,6 +9,7 @@
 #include "eventfd.h"
 #include "kaio/safe/buffer.h"
 #include "kernel.h"
+#include "queue_observe.h"
 #include "queue_steps.h"
 #include "queue_wake.h"
 #include "thread.h"
@@ -66,7 +67,6 @@ static void make_lists(struct kaio_queue_place *queue) {
     queue->seen_deferred_count =
         atomic_load_explicit(&kaio_file_deferred_count, memory_order_acquire);
     queue->sync_epoch = 0;
-    queue->duplicate_count = 0;
     atomic_store_explicit(&queue->has_strays, 0, memory_order_relaxed);
     queue->is_ending = 0;
     queue->is_running = 0;
@@ -85,22 +85,27 @@ void kaio_queue_free_memory(struct kaio_queue_place *queue) {
     kaio_eventfd_close(queue->event_fd);
     queue->event_fd = -1;
     kaio_queue_end_wakes(queue);
+    free(queue->latencies);
     free(queue->staged);
     free(queue->attachments);
+    queue->latencies = NULL;
     queue->staged = NULL;
     queue->attachments = NULL;
 }
 
 // allocate gets the memory of a queue of `depth` requests: nothing is left when it fails.
-static bool allocate(struct kaio_queue_place *queue, uint32_t depth) {
+static bool allocate(struct kaio_queue_place *queue, uint32_t depth, bool has_latency) {
     queue->depth = depth;
     queue->event_fd = -1;
     atomic_store_explicit(&queue->wake_fd, -1, memory_order_relaxed);
-    queue->attachment_capacity = depth + depth / 8 + 4;  // more than can be pinned
+    queue->attachment_capacity = depth + 4;  // more than can be pinned
+    queue->latencies = has_latency ? calloc(1, sizeof *queue->latencies) : NULL;
     queue->staged = calloc(depth, sizeof *queue->staged);
     queue->attachments = calloc(queue->attachment_capacity, sizeof *queue->attachments);
     queue->slots = NULL;
-    if (queue->staged != NULL && queue->attachments != NULL) {
+    bool has_all = queue->staged != NULL && queue->attachments != NULL &&
+                   (queue->latencies != NULL || !has_latency);
+    if (has_all) {
         queue->slots = kaio_slots_take(depth, queue->place.index, &queue->first_slot);
     }
     if (queue->slots == NULL) {
@@ -124,7 +129,7 @@ void kaio_queue_release(struct kaio_queue_place *queue) {
 static kaio_status open_place(struct kaio_queue_place *queue, const kaio_queue_options *options,
                               uint32_t thread) {
     int saved_errno = errno;
-    bool is_allocated = allocate(queue, options->depth);
+    bool is_allocated = allocate(queue, options->depth, options->latency);
     errno = saved_errno;
     if (!is_allocated) {
         return kaio_status_make(KAIO_NO_MEMORY, KAIO_SUBJECT_QUEUE);
@@ -132,6 +137,7 @@ static kaio_status open_place(struct kaio_queue_place *queue, const kaio_queue_o
     make_lists(queue);
     queue->spin_ns = options->spin_ns;
     queue->chunk_count = options->chunk_count == 0 ? UINT32_MAX : options->chunk_count;
+    kaio_queue_begin_counting(queue);
     queue->ctx = 0;
     int event_error = options->eventfd ? kaio_eventfd_make(&queue->event_fd) : 0;
     long error = event_error != 0 ? 0 : kaio_kernel_setup(options->depth, &queue->ctx);
@@ -198,8 +204,7 @@ kaio_queue_counts kaio_queue_counts_of(const struct kaio_queue_place *queue) {
                                .idle_count = queue->idle_count,
                                .staged_count = queue->staged_count,
                                .in_flight_count = queue->in_flight_count,
-                               .finished_count = queue->finished_count,
-                               .duplicate_count = queue->duplicate_count};
+                               .finished_count = queue->finished_count};
 }
 
 kaio_status kaio_queue_count(kaio_queue *queue, kaio_queue_counts *out_counts) {

@@ -31,6 +31,7 @@ bool kaio_queue_send_refused(struct kaio_queue_place *queue, long answer,
                              kaio_flush_report *report) {
     if (is_shortage(answer)) {
         report->os_error = answer == 0 ? EAGAIN : (int32_t)-answer;
+        ++queue->again_count;
         return false;
     }
     refuse_first(queue, (int)-answer);

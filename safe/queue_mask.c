@@ -26,6 +26,7 @@ static long reap_under(struct kaio_queue_place *queue, uint32_t min_count,
                        struct kaio_raw_timespec *timeout, struct kaio_mask *mask) {
     struct kaio_raw_sigset sigset = {.sigmask = mask->words, .sigsetsize = sizeof mask->words};
     struct kaio_raw_event events[KAIO_REAP_COUNT];
+    ++queue->getevents_count;
     long count = kaio_kernel_pgetevents(queue->ctx, (long)min_count, KAIO_REAP_COUNT, events,
                                         timeout, &sigset);
     kaio_queue_settle(queue, events, count);

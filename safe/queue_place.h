@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "kaio/raw/aio_ring.h"
+#include "kaio/safe/observe.h"
 #include "kaio/safe/queue.h"
 #include "slots.h"
 #include "table.h"
@@ -28,6 +29,19 @@ struct kaio_attachment {
     uint64_t write_count : 21;   // writes staged or in flight
     uint64_t failed_count : 21;  // writes that failed or were short, and were not taken
     uint64_t is_dropped : 1;     // to be let go when nothing pins it
+};
+
+// The kinds of requests: 1 to this.
+#define KAIO_QUEUE_KIND_COUNT 6u
+
+// A kaio_tally counts the outcomes of one kind of request, in one cache line.
+struct kaio_tally {
+    uint64_t outcomes[8];  // [i] counts outcome i; [0], PENDING, has the bytes that moved
+};
+
+// What a queue keeps besides when its latencies are asked for.
+struct kaio_latencies {
+    kaio_latency of_kind[KAIO_QUEUE_KIND_COUNT];  // [kind - 1]
 };
 
 struct kaio_queue_place {
@@ -67,9 +81,20 @@ struct kaio_queue_place {
     uint32_t attachment_count;
     uint32_t seen_deferred_count;
 
-    uint64_t duplicate_count;
-
     int event_fd;  // -1: none
+
+    // ---- counters: queue_observe.h ----
+    int32_t sent_clock;                // a clockid_t: what `sent_ns` of a slot is read from
+    struct kaio_latencies *latencies;  // or NULL
+    uint64_t flush_count;
+    uint64_t submit_count;
+    uint64_t accepted_count;
+    uint64_t again_count;
+    uint64_t getevents_count;
+    uint64_t block_count;
+    uint64_t duplicate_count;
+    uint64_t stray_count;
+    struct kaio_tally tallies[KAIO_QUEUE_KIND_COUNT];  // [kind - 1]
 
     // ---- waking, by any thread: queue_wake.c ----
     _Alignas(64) _Atomic uint32_t is_woken;  // no run has ended for it yet

@@ -1,6 +1,7 @@
 #include "kaio/safe/run.h"
 
 #include "kaio/safe/buffer.h"
+#include "queue_observe.h"
 #include "queue_reap.h"
 #include "queue_send.h"
 #include "queue_steps.h"
@@ -18,13 +19,28 @@ struct run {
     void *context;
     uintptr_t word;  // the queue's, as long as it is neither to be dropped nor the parent's
     kaio_run_report report;
+    int64_t seen_ns;  // when `seen_count` of the events in the ring were found; for latencies
+    uint32_t seen_count;
 };
 
 // ---- one outcome ----
 
+// count_latency counts a request whose event is the first of `count` in the ring: the clock is read
+// once for all of them.
+static __attribute__((noinline)) void count_latency(struct run *run, const struct kaio_slot *slot,
+                                                    uint32_t count) {
+    if (run->seen_count == 0) {
+        run->seen_count = count;
+        run->seen_ns = kaio_queue_now_ns(run->queue);
+    }
+    --run->seen_count;
+    kaio_queue_count_latency(run->queue, slot, run->seen_ns);
+}
+
 // next_done gives a request that has ended, and is free once it was handed out, or NULL when none
 // is there now: first what is in the list, then straight from the ring.
-static inline struct kaio_slot *next_done(struct kaio_queue_place *queue) {
+static inline struct kaio_slot *next_done(struct run *run) {
+    struct kaio_queue_place *queue = run->queue;
     if (KAIO_UNLIKELY(queue->finished_head != KAIO_NO_SLOT)) {
         return kaio_request_pop_finished(queue);
     }
@@ -32,6 +48,7 @@ static inline struct kaio_slot *next_done(struct kaio_queue_place *queue) {
     while (KAIO_LIKELY(queue->consumer.ring != NULL)) {
         uint32_t count = kaio_raw_ring_peek(&queue->consumer, &event);
         if (count == 0) {
+            run->seen_count = 0;
             return NULL;
         }
         if (KAIO_UNLIKELY(count == KAIO_RAW_RING_CORRUPT)) {
@@ -43,6 +60,9 @@ static inline struct kaio_slot *next_done(struct kaio_queue_place *queue) {
         kaio_raw_ring_consume(&queue->consumer, 1);  // a handler may reap, too
         struct kaio_slot *slot = kaio_queue_claim(queue, data, result);
         if (KAIO_LIKELY(slot != NULL)) {
+            if (KAIO_UNLIKELY(queue->latencies != NULL)) {
+                count_latency(run, slot, count);
+            }
             if (kaio_slot_kind(kaio_slot_load(slot)) == KAIO_KIND_WRITE) {
                 kaio_request_settle_write(queue, slot);
             }
@@ -71,9 +91,10 @@ static inline bool step_in(const struct run *run) {
 }
 
 // judge fills in what became of a transfer.
-__attribute__((noinline)) static void judge(const struct kaio_slot *slot,
+__attribute__((noinline)) static void judge(struct kaio_queue_place *queue,
+                                            const struct kaio_slot *slot,
                                             kaio_read_result *out_result) {
-    kaio_verdict verdict = kaio_queue_judge(slot);
+    kaio_verdict verdict = kaio_queue_judge(queue, slot);
     out_result->outcome = verdict.transfer;
     out_result->os_error = verdict.os_error;
     out_result->refusal = kaio_queue_refusal_of(slot);
@@ -81,15 +102,16 @@ __attribute__((noinline)) static void judge(const struct kaio_slot *slot,
 }
 
 // end_transfer tells how a transfer ended and frees its place. Most are whole.
-static inline void end_transfer(struct kaio_queue_place *queue, struct kaio_slot *slot,
-                                kaio_read_result *out_result) {
+static inline void end_transfer(struct kaio_queue_place *queue, uint32_t kind,
+                                struct kaio_slot *slot, kaio_read_result *out_result) {
     if (KAIO_LIKELY(kaio_request_is_whole(slot))) {
         out_result->outcome = KAIO_TRANSFER_FULL;
         out_result->os_error = 0;
         out_result->refusal = kaio_status_ok();
         out_result->moved_bytes = slot->iocb.aio_nbytes;
+        kaio_queue_count_outcome(queue, kind, KAIO_TRANSFER_FULL, slot->iocb.aio_nbytes);
     } else {
-        judge(slot, out_result);
+        judge(queue, slot, out_result);
     }
     out_result->range = kaio_request_range(slot);
     out_result->buffer = kaio_buffer_unpin(slot->buffer, kaio_queue_thread(queue));
@@ -100,7 +122,7 @@ __attribute__((always_inline)) static inline void hand_out_read(struct run *run,
                                                                 struct kaio_slot *slot) {
     uint64_t user = slot->user;
     kaio_read_result result;
-    end_transfer(run->queue, slot, &result);
+    end_transfer(run->queue, KAIO_KIND_READ, slot, &result);
     step_out();
     if (KAIO_LIKELY(run->handlers->on_read != NULL)) {
         run->handlers->on_read(run->context, user, &result);
@@ -115,7 +137,7 @@ __attribute__((always_inline)) static inline void hand_out_read(struct run *run,
 static void hand_out_write(struct run *run, struct kaio_slot *slot) {
     uint64_t user = slot->user;
     kaio_read_result end;
-    end_transfer(run->queue, slot, &end);
+    end_transfer(run->queue, KAIO_KIND_WRITE, slot, &end);
     kaio_write_result result = {.outcome = end.outcome,
                                 .os_error = end.os_error,
                                 .refusal = end.refusal,
@@ -135,7 +157,7 @@ static void hand_out_write(struct run *run, struct kaio_slot *slot) {
 
 static void hand_out_sync(struct run *run, struct kaio_slot *slot) {
     uint64_t user = slot->user;
-    kaio_verdict verdict = kaio_queue_judge(slot);
+    kaio_verdict verdict = kaio_queue_judge(run->queue, slot);
     const kaio_sync_result result = {.outcome = verdict.sync,
                                      .os_error = verdict.os_error,
                                      .refusal = kaio_queue_refusal_of(slot)};
@@ -150,7 +172,7 @@ static void hand_out_sync(struct run *run, struct kaio_slot *slot) {
 
 static void hand_out_poll(struct run *run, struct kaio_slot *slot) {
     uint64_t user = slot->user;
-    kaio_verdict verdict = kaio_queue_judge(slot);
+    kaio_verdict verdict = kaio_queue_judge(run->queue, slot);
     const kaio_poll_result result = {.outcome = verdict.poll,
                                      .events = verdict.events,
                                      .os_error = verdict.os_error,
@@ -201,6 +223,7 @@ static kaio_status block(struct kaio_queue_place *queue, kaio_deadline deadline)
     if (!kaio_queue_is_woken(queue) &&
         kaio_queue_time_left(deadline, is_wakeable ? INT64_MAX : UNWAKEABLE_NS, &storage,
                              &timeout)) {
+        ++queue->block_count;
         count = kaio_queue_reap_call(queue, 1, timeout);
     }
     kaio_queue_end_blocking(queue);
@@ -255,7 +278,7 @@ static kaio_status go_on(struct run *run, kaio_deadline deadline) {
         }
         uint64_t completed_before = run->report.completed_count;
         struct kaio_slot *slot;
-        while ((slot = next_done(queue)) != NULL) {
+        while ((slot = next_done(run)) != NULL) {
             if (KAIO_UNLIKELY(!hand_out(run, slot))) {
                 return broken_off(run);
             }

@@ -12,6 +12,7 @@
 #include "attach.h"
 #include "kaio/safe/queue.h"
 #include "kernel.h"
+#include "queue_observe.h"
 #include "queue_place.h"
 #include "slots.h"
 
@@ -36,13 +37,17 @@ static inline struct kaio_slot *kaio_slot_of(struct kaio_raw_iocb *iocb) {
     return (struct kaio_slot *)iocb;
 }
 
-static inline void kaio_queue_mark_sent(struct kaio_queue_place *queue, uint32_t count) {
+static inline void kaio_queue_mark_sent(struct kaio_queue_place *queue, uint32_t count,
+                                        int64_t now_ns) {
     for (uint32_t i = 0; i < count; ++i) {
-        kaio_slot_enter(kaio_slot_of(queue->staged[queue->staged_first + i]), KAIO_SLOT_IN_FLIGHT);
+        struct kaio_slot *slot = kaio_slot_of(queue->staged[queue->staged_first + i]);
+        slot->sent_ns = now_ns;
+        kaio_slot_enter(slot, KAIO_SLOT_IN_FLIGHT);
     }
     queue->staged_first += count;
     queue->staged_count -= count;
     queue->in_flight_count += count;
+    queue->accepted_count += count;
 }
 
 // kaio_queue_send_inline sends what is staged until nothing is left or the kernel is short of
@@ -53,6 +58,11 @@ __attribute__((always_inline)) static inline kaio_flush_report kaio_queue_send_i
     kaio_flush_report report = {.accepted_count = 0};
     if (KAIO_UNLIKELY(queue->event_fd >= 0)) {
         kaio_queue_ask_for_events(queue);
+    }
+    int64_t now_ns = 0;
+    if (queue->staged_first < queue->staged_end) {
+        ++queue->flush_count;
+        now_ns = kaio_queue_now_ns(queue);
     }
     while (queue->staged_first < queue->staged_end) {
         uint32_t count = queue->staged_end - queue->staged_first;
@@ -66,9 +76,10 @@ __attribute__((always_inline)) static inline kaio_flush_report kaio_queue_send_i
 #endif
         long answer =
             kaio_kernel_submit(queue->ctx, (long)count, queue->staged + queue->staged_first);
+        ++queue->submit_count;
         if (KAIO_LIKELY(answer > 0)) {
             assert((unsigned long)answer <= count);
-            kaio_queue_mark_sent(queue, (uint32_t)answer);
+            kaio_queue_mark_sent(queue, (uint32_t)answer, now_ns);
             report.accepted_count += (uint32_t)answer;
         } else if (!kaio_queue_send_refused(queue, answer, &report)) {
             break;

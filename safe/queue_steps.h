@@ -60,8 +60,8 @@ bool kaio_queue_spin(const struct kaio_queue_place *queue, uint32_t count, kaio_
 
 // ---- queue_take.c ----
 
-// kaio_queue_judge tells what became of a request.
-kaio_verdict kaio_queue_judge(const struct kaio_slot *slot);
+// kaio_queue_judge tells what became of a request that is handed out, and counts it.
+kaio_verdict kaio_queue_judge(struct kaio_queue_place *queue, const struct kaio_slot *slot);
 
 // kaio_queue_refusal_of tells why it was refused, or OK.
 kaio_status kaio_queue_refusal_of(const struct kaio_slot *slot);

@@ -1,6 +1,7 @@
 #include "buffer_pin.h"
 #include "eventfd.h"
 #include "kaio/safe/queue.h"
+#include "queue_observe.h"
 #include "queue_steps.h"
 #include "request.h"
 
@@ -17,9 +18,9 @@ static kaio_poll_events asked_events(const struct kaio_slot *slot, kaio_operatio
     return (kaio_poll_events){.bits = (uint16_t)bits};
 }
 
-kaio_verdict kaio_queue_judge(const struct kaio_slot *slot) {
+kaio_verdict kaio_queue_judge(struct kaio_queue_place *queue, const struct kaio_slot *slot) {
     kaio_operation operation = (kaio_operation)kaio_slot_kind(kaio_slot_load(slot));
-    return kaio_verdict_from_ending(
+    kaio_verdict verdict = kaio_verdict_from_ending(
         (kaio_ending){.operation = operation,
                       .kernel_result = kaio_slot_result(slot),
                       .asked_bytes = slot->iocb.aio_nbytes,
@@ -27,11 +28,16 @@ kaio_verdict kaio_queue_judge(const struct kaio_slot *slot) {
                       .was_refused = slot->refusal != KAIO_OK,
                       .was_cancelled = (slot->flags & KAIO_SLOT_WAS_CANCELLED) != 0,
                       .was_preceded = (slot->flags & KAIO_SLOT_WAS_PRECEDED) != 0});
+    // Of the three outcomes, those of the two other kinds of operations are PENDING, which is 0.
+    uint32_t outcome = (uint32_t)verdict.transfer | (uint32_t)verdict.sync | (uint32_t)verdict.poll;
+    kaio_queue_count_outcome(queue, (uint32_t)operation, outcome, verdict.moved_bytes);
+    return verdict;
 }
 
 // judge fills in what became of a request.
-static void judge(const struct kaio_slot *slot, kaio_completion *out_completion) {
-    kaio_verdict verdict = kaio_queue_judge(slot);
+static void judge(struct kaio_queue_place *queue, const struct kaio_slot *slot,
+                  kaio_completion *out_completion) {
+    kaio_verdict verdict = kaio_queue_judge(queue, slot);
     out_completion->transfer = verdict.transfer;
     out_completion->sync = verdict.sync;
     out_completion->poll = verdict.poll;
@@ -63,8 +69,10 @@ void kaio_queue_deliver(struct kaio_queue_place *queue, struct kaio_slot *slot,
         out_completion->os_error = 0;
         out_completion->moved_bytes = slot->iocb.aio_nbytes;
         out_completion->refusal = kaio_status_ok();
+        kaio_queue_count_outcome(queue, (uint32_t)operation, KAIO_TRANSFER_FULL,
+                                 slot->iocb.aio_nbytes);
     } else {
-        judge(slot, out_completion);
+        judge(queue, slot, out_completion);
     }
     if (KAIO_LIKELY(slot->buffer != NULL)) {
         describe_transfer(queue, slot, out_completion);

@@ -6,6 +6,7 @@
 #include "kaio/safe/queue.h"
 #include "kernel.h"
 #include "queue_mask.h"
+#include "queue_observe.h"
 #include "queue_reap.h"
 #include "queue_steps.h"
 #include "request.h"
@@ -14,11 +15,37 @@ enum { NS_PER_S = 1000000000 };
 
 // ---- reap ----
 
-// settle finishes the request that an event names.
-static void settle(struct kaio_queue_place *queue, const struct kaio_raw_event *event) {
+// settle finishes the request that an event names, and returns its slot; NULL: it names none.
+static inline struct kaio_slot *settle(struct kaio_queue_place *queue,
+                                       const struct kaio_raw_event *event) {
     struct kaio_slot *slot = kaio_queue_claim(queue, event->data, event->res);
     if (KAIO_LIKELY(slot != NULL)) {
         kaio_request_finish(queue, slot);
+    }
+    return slot;
+}
+
+// settle_timed is kaio_queue_settle where latencies are kept.
+static __attribute__((noinline)) void settle_timed(struct kaio_queue_place *queue,
+                                                   const struct kaio_raw_event *events,
+                                                   long count) {
+    int64_t at_ns = kaio_queue_now_ns(queue);
+    for (long k = 0; k < count; ++k) {
+        const struct kaio_slot *slot = settle(queue, &events[k]);
+        if (slot != NULL) {
+            kaio_queue_count_latency(queue, slot, at_ns);
+        }
+    }
+}
+
+void kaio_queue_settle(struct kaio_queue_place *queue, const struct kaio_raw_event *events,
+                       long count) {
+    if (KAIO_UNLIKELY(queue->latencies != NULL)) {
+        settle_timed(queue, events, count);
+        return;
+    }
+    for (long k = 0; k < count; ++k) {
+        (void)settle(queue, &events[k]);
     }
 }
 
@@ -30,19 +57,10 @@ static bool reap_ring(struct kaio_queue_place *queue) {
         if (KAIO_UNLIKELY(count == KAIO_RAW_RING_CORRUPT)) {
             return false;
         }
-        for (uint32_t k = 0; k < count; ++k) {
-            settle(queue, &events[k]);
-        }
+        kaio_queue_settle(queue, events, (long)count);
         kaio_raw_ring_consume(&queue->consumer, count);
     }
     return true;
-}
-
-void kaio_queue_settle(struct kaio_queue_place *queue, const struct kaio_raw_event *events,
-                       long count) {
-    for (long i = 0; i < count; ++i) {
-        settle(queue, &events[i]);
-    }
 }
 
 long kaio_queue_reap_call(struct kaio_queue_place *queue, uint32_t min_count,
@@ -50,6 +68,7 @@ long kaio_queue_reap_call(struct kaio_queue_place *queue, uint32_t min_count,
     struct kaio_raw_event events[KAIO_REAP_COUNT];
     long count =
         kaio_kernel_getevents(queue->ctx, (long)min_count, KAIO_REAP_COUNT, events, timeout);
+    ++queue->getevents_count;
     kaio_queue_settle(queue, events, count);
     return count;
 }
@@ -153,6 +172,7 @@ static kaio_status block(struct kaio_queue_place *queue, uint32_t wanted_count,
     if (kaio_queue_spin(queue, min_count, deadline, NULL)) {
         return kaio_status_ok();
     }
+    ++queue->block_count;
     long count = mask == NULL ? kaio_queue_reap_call(queue, min_count, timeout)
                               : kaio_queue_reap_masked(queue, min_count, deadline, mask);
     return count < 0 && count != -EINTR ? kaio_status_os(KAIO_SUBJECT_QUEUE, (int)-count)

@@ -43,6 +43,7 @@ static bool arm(struct kaio_queue_place *queue) {
     struct kaio_raw_iocb *iocb = &queue->wake_iocb;
     *iocb = kaio_raw_prep_poll(fd, POLLIN);
     kaio_raw_set_data(iocb, handle_bits(queue));
+    ++queue->submit_count;
     queue->is_armed = kaio_kernel_submit(queue->ctx, 1, &iocb) == 1;
     return queue->is_armed != 0;
 }

@@ -459,6 +459,7 @@ void kaio_request_collect_strays(struct kaio_queue_place *queue) {
             continue;
         }
         --queue->idle_count;
+        ++queue->stray_count;
         slot->refusal = (uint16_t)(stray & ~KAIO_LIFE_MASK);
         kaio_slot_set_result(slot, 0);
         kaio_request_append_finished(queue, slot);

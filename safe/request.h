@@ -57,6 +57,7 @@ static inline struct kaio_slot *kaio_request_take_slot(struct kaio_queue_place *
     slot->attachment = (uint32_t)(attachment - queue->attachments);
     slot->buffer = NULL;
     slot->user = 0;
+    slot->sent_ns = 0;
     slot->refusal = KAIO_OK;
     slot->flags = 0;
     uintptr_t life = kaio_bits_life(kaio_slot_load(slot));

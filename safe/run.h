@@ -4,7 +4,8 @@
 // without returning between the system calls. A request's place is free again before its handler
 // is called, so a handler keeps the depth by starting the next request.
 // Handlers may call kaio_*_new, push, start, abandon, drop, retarget and their kin, and
-// kaio_queue_cancel, take, count, as_fd and wake, all of files and buffers, and other queues.
+// kaio_queue_cancel, take, count, as_fd and wake, what observe.h has, all of files and buffers, and
+// other queues.
 // Whatever else they call on the running queue answers REENTERED; a kaio_queue_drop takes effect
 // when the run returns. They must not throw or longjmp: the queue would answer REENTERED for ever,
 // and end with its thread. A thread that ends inside a handler leaves its queue as any other does.

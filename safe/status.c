@@ -97,6 +97,10 @@ static const char *subject_name(kaio_subject subject) {
             return "handlers";
         case KAIO_SUBJECT_ELEMENT:
             return "element";
+        case KAIO_SUBJECT_LATENCY:
+            return "latency";
+        case KAIO_SUBJECT_QUANTILE:
+            return "quantile";
     }
     return "invalid subject";
 }
@@ -164,6 +168,8 @@ static void append_busy(struct line *line, kaio_status status) {
         case KAIO_SUBJECT_KIND:
         case KAIO_SUBJECT_HANDLERS:
         case KAIO_SUBJECT_ELEMENT:
+        case KAIO_SUBJECT_LATENCY:
+        case KAIO_SUBJECT_QUANTILE:
             return;
     }
 }

@@ -63,7 +63,9 @@ typedef enum kaio_subject {
     KAIO_SUBJECT_KIND = 16,      // an enum parameter
     KAIO_SUBJECT_PRIORITY = 17,  // a level
     KAIO_SUBJECT_HANDLERS = 18,  // a kaio_handlers
-    KAIO_SUBJECT_ELEMENT = 19    // of an array: detail = its index
+    KAIO_SUBJECT_ELEMENT = 19,   // of an array: detail = its index
+    KAIO_SUBJECT_LATENCY = 25,   // a kaio_latency
+    KAIO_SUBJECT_QUANTILE = 26   // in millionths
 } kaio_subject;
 
 // A kaio_status is the answer of a call.

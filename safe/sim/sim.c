@@ -683,3 +683,15 @@ long kaio_sim_destroy(kaio_raw_context ctx) {
     (void)pthread_mutex_unlock(&destroy_lock);
     return answer;
 }
+
+// ---- the clock ----
+
+static int64_t clock_ns = 1;
+
+void kaio_sim_set_clock(int64_t now_ns) {
+    clock_ns = now_ns;
+}
+
+int64_t kaio_sim_now_ns(void) {
+    return clock_ns;
+}

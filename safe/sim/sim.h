@@ -4,7 +4,7 @@
 // Link //safe:sim instead of //safe: the same sources, but io_setup and its kin are functions of
 // this file. Reads, writes and syncs are really done on the given descriptors, when the simulated
 // kernel completes them; a poll is pending until its file is ready, which is looked at whenever the
-// kernel is entered. Everything follows from the script: no clock, no thread.
+// kernel is entered. Everything follows from the script, but for deadlines: no thread.
 // Threads: one, but for io_destroy; the script is the process's.
 
 #ifndef KAIO_SAFE_SIM_SIM_H_
@@ -85,6 +85,10 @@ uint32_t kaio_sim_complete(uint32_t count);
 
 // kaio_sim_call_counts returns what was asked since the last kaio_sim_play.
 kaio_sim_calls kaio_sim_call_counts(void);
+
+// kaio_sim_set_clock stops the clock that latencies and ages are read from at `now_ns`, in
+// nanoseconds. It begins at 1.
+void kaio_sim_set_clock(int64_t now_ns);
 
 // ---- what it did ----
 

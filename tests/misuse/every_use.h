@@ -4,6 +4,7 @@
 #define KAIO_TESTS_MISUSE_EVERY_USE_H_
 
 #include <gtest/gtest.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cstdint>
@@ -196,6 +197,27 @@ inline std::vector<Use> UsesOfQueues() {
          [](C, uintptr_t bits) {
              Output<kaio_queue_counts> counts;
              return counts.Judge(kaio_queue_count(Handle<kaio_queue>(bits), counts.at()));
+         }},
+        {"QueueOfCountersRead", Kind::kQueue, false,
+         [](C, uintptr_t bits) {
+             Output<kaio_queue_counters> counters;
+             return counters.Judge(
+                 kaio_queue_counters_read(Handle<kaio_queue>(bits), counters.at()));
+         }},
+        {"QueueOfLatencyRead", Kind::kQueue, false,
+         [](C, uintptr_t bits) {
+             Output<kaio_latency> latency;
+             return latency.Judge(
+                 kaio_queue_latency_read(Handle<kaio_queue>(bits), KAIO_READ, latency.at()));
+         }},
+        {"QueueOfDump", Kind::kQueue, false,
+         [](C, uintptr_t bits) {
+             char text[64] = "";
+             FILE *stream = fmemopen(text, sizeof text, "w");
+             const kaio_status status = kaio_queue_dump(Handle<kaio_queue>(bits), stream);
+             fclose(stream);
+             EXPECT_STREQ(text, "") << "a queue that is not good was dumped";
+             return status;
          }},
         {"QueueOfAsFd", Kind::kQueue, false,
          [](C, uintptr_t bits) {

@@ -122,6 +122,16 @@ TEST_F(NullTest, APushOfNullAnswersTicketZero) {
     EXPECT_EQ(K(kaio_poll_push(&poll, 1)).bits, 0u);
 }
 
+TEST_F(NullTest, LatenciesThatAreNotThereAreANullArgument) {
+    kaio_latency latency = {};
+    int64_t ns = 0;
+    ExpectNull(KAIO_SUBJECT_LATENCY, K(kaio_latency_quantile(nullptr, 1, &ns)));
+    ExpectNull(KAIO_SUBJECT_OUTPUT, K(kaio_latency_quantile(&latency, 1, nullptr)));
+    ExpectNull(KAIO_SUBJECT_LATENCY, K(kaio_latency_merge(nullptr, &latency)));
+    ExpectNull(KAIO_SUBJECT_LATENCY, K(kaio_latency_merge(&latency, nullptr)));
+    EXPECT_EQ(kaio_latency_total(nullptr), 0u);
+}
+
 // ---- there is nowhere to put the result ----
 
 TEST_F(NullTest, ANullOutputIsANullArgument) {
@@ -139,6 +149,9 @@ TEST_F(NullTest, ANullOutputIsANullArgument) {
     ExpectNull(output, kaio_file_as_fd(file_, nullptr));
     ExpectNull(output, kaio_file_alignment(file_, nullptr));
     ExpectNull(output, kaio_queue_open(&options, nullptr));
+    ExpectNull(output, K(kaio_queue_counters_read(queue_, nullptr)));
+    ExpectNull(output, K(kaio_queue_latency_read(queue_, KAIO_READ, nullptr)));
+    ExpectNull(output, K(kaio_queue_dump(queue_, nullptr)));
     ExpectNull(output, K(kaio_queue_flush(queue_, nullptr)));
     ExpectNull(output, K(kaio_queue_wait(queue_, 0, kaio_deadline_now(), nullptr)));
     ExpectNull(output, K(kaio_queue_take(queue_, nullptr)));

@@ -36,7 +36,7 @@ kaio_queue *OpenQueue(uint32_t depth) {
 bool operator==(const kaio_queue_counts &a, const kaio_queue_counts &b) {
     return a.depth == b.depth && a.free_count == b.free_count && a.idle_count == b.idle_count &&
            a.staged_count == b.staged_count && a.in_flight_count == b.in_flight_count &&
-           a.finished_count == b.finished_count && a.duplicate_count == b.duplicate_count;
+           a.finished_count == b.finished_count;
 }
 
 class ThreadTest : public QueueTest {

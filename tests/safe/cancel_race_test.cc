@@ -86,7 +86,7 @@ TEST_F(QueueTest, ACancelThatRacesWithReadinessGivesOneOutcome) {
             ASSERT_EQ(Counts().free_count, kDepth) << "a second outcome came";
         }
     }
-    EXPECT_EQ(Counts().duplicate_count, 0u);
+    EXPECT_EQ(Counters().duplicate_count, 0u);
     RecordProperty("cancelled", cancelled_count);
     EXPECT_OK(K(kaio_queue_close(&queue_)));
     EXPECT_OK(kaio_file_close(&file));

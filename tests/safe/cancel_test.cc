@@ -179,7 +179,7 @@ TEST_F(CancelTest, APendingPollIsAskedAndEndsCancelled) {
     EXPECT_EQ(completion.user, 5u);
     EXPECT_EQ(Text(completion), "poll cancelled");
     ExpectEmpty();
-    EXPECT_EQ(Counts().duplicate_count, 0u);
+    EXPECT_EQ(Counters().duplicate_count, 0u);
 }
 
 TEST_F(CancelTest, TheFileStaysPinnedUntilTheCancelledPollIsTaken) {

@@ -331,7 +331,7 @@ TEST_F(BatchTest, ManyMoreRequestsThanPlacesGoThrough) {
         }
     }
     EXPECT_EQ(sum, kCount * (kCount - 1) / 2);
-    EXPECT_EQ(Counts().duplicate_count, 0u);
+    EXPECT_EQ(Counters().duplicate_count, 0u);
 }
 
 TEST_F(BatchTest, TheTicketOfThePushComesBack) {

@@ -258,7 +258,7 @@ TEST_F(SimTest, AnEventDeliveredTwiceIsIgnoredTheSecondTime) {
     Play(script);
     EXPECT_EQ(Wait(kDepth), kDepth);
     TakeAll(kDepth);
-    EXPECT_EQ(Counts().duplicate_count, 5u);
+    EXPECT_EQ(Counters().duplicate_count, 5u);
 }
 
 TEST_F(SimTest, ADuplicateThatComesAfterItsPlaceLivesOnHitsNobody) {
@@ -276,7 +276,7 @@ TEST_F(SimTest, ADuplicateThatComesAfterItsPlaceLivesOnHitsNobody) {
 
     ExpectEmpty();
 
-    EXPECT_EQ(Counts().duplicate_count, 1u);
+    EXPECT_EQ(Counters().duplicate_count, 1u);
     EXPECT_EQ(Counts().in_flight_count, 1u);
     completion = WaitAndTake();
     EXPECT_EQ(completion.user, 2u);
@@ -301,7 +301,7 @@ TEST_F(SimTest, AnEventThatNamesNoRequestInFlightIsCountedAndIgnored) {
     StartRead(file_, 0, &second, 8);
     completion = WaitAndTake();
     EXPECT_EQ(completion.user, 8u);
-    EXPECT_EQ(Counts().duplicate_count, 3u);
+    EXPECT_EQ(Counters().duplicate_count, 3u);
     kaio_completion_drop(&completion);
 }
 
@@ -610,7 +610,7 @@ TEST_F(SimTest, ADuplicateOfACancelledPollIsIgnored) {
 
     EXPECT_EQ(Take().poll, KAIO_POLL_CANCELLED);
     ExpectEmpty();
-    EXPECT_EQ(Counts().duplicate_count, 1u);
+    EXPECT_EQ(Counters().duplicate_count, 1u);
 }
 
 TEST_F(SimTest, CloseIsBusyWhileARequestIsInFlight) {

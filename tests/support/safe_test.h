@@ -184,6 +184,12 @@ class QueueTest : public SafeTest {
         return counts;
     }
 
+    kaio_queue_counters Counters() {
+        kaio_queue_counters counters = {};
+        EXPECT_OK(K(kaio_queue_counters_read(queue_, &counters)));
+        return counters;
+    }
+
     kaio_flush_report Flush() {
         kaio_flush_report report = {};
         EXPECT_OK(K(kaio_queue_flush(queue_, &report)));
