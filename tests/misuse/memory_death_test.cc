@@ -2,7 +2,6 @@
 // are used behind the drop and owners that are left behind. Each statement opens all that it uses:
 // it runs in a child.
 
-#include <gtest/gtest.h>
 #include <stdlib.h>
 
 #include <cstdint>
