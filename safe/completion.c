@@ -2,11 +2,13 @@
 
 #include "kaio/safe/buffer.h"
 #include "kaio/safe/queue.h"
+#include "kaio/safe/view.h"
 #include "table.h"
 
 void kaio_completion_drop(kaio_completion *completion) {
     if (completion != NULL) {
         kaio_buffer_drop(&completion->buffer);
+        kaio_view_drop(&completion->view);
     }
 }
 

@@ -19,6 +19,9 @@ KAIO_BEGIN_DECLS
 typedef struct kaio_queue kaio_queue;    // a kernel context and the requests in it; one thread's
 typedef struct kaio_file kaio_file;      // an owned or borrowed descriptor
 typedef struct kaio_buffer kaio_buffer;  // exclusive bytes: the caller's or one request's
+typedef struct kaio_view kaio_view;      // a share of a frozen buffer: read-only
+typedef struct kaio_region kaio_region;  // memory of yours in frames, registered once
+typedef struct kaio_pool kaio_pool;      // memory in frames, the library's
 typedef struct kaio_read kaio_read;      // idle requests, one type for each operation
 typedef struct kaio_write kaio_write;
 typedef struct kaio_sync kaio_sync;

@@ -14,13 +14,16 @@
 #include "kaio/safe/observe.h"
 #include "kaio/safe/outcome.h"
 #include "kaio/safe/poll.h"
+#include "kaio/safe/pool.h"
 #include "kaio/safe/queue.h"
 #include "kaio/safe/read.h"
+#include "kaio/safe/region.h"
 #include "kaio/safe/run.h"
 #include "kaio/safe/signals.h"
 #include "kaio/safe/status.h"
 #include "kaio/safe/sync.h"
 #include "kaio/safe/transfer.h"
+#include "kaio/safe/view.h"
 #include "kaio/safe/write.h"
 
 #ifdef KAIO_ANALYZE

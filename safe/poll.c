@@ -38,8 +38,8 @@ kaio_status kaio_poll_abandon(kaio_poll **move_poll) {
     if (move_poll == NULL) {
         return kaio_status_make(KAIO_NULL_ARGUMENT, KAIO_SUBJECT_REQUEST);
     }
-    kaio_buffer *none;
-    kaio_status status = kaio_request_abandon((uintptr_t)*move_poll, KAIO_KIND_POLL, &none);
+    uintptr_t none;
+    kaio_status status = kaio_request_abandon((uintptr_t)*move_poll, KAIO_KIND_POLL, 0, &none);
     if (kaio_status_is_ok(status)) {
         *move_poll = NULL;
     }

@@ -5,10 +5,10 @@
 #include <stdlib.h>
 
 #include "attach.h"
-#include "buffer_pin.h"
+#include "checker.h"
 #include "eventfd.h"
-#include "kaio/safe/buffer.h"
 #include "kernel.h"
+#include "memory.h"
 #include "queue_observe.h"
 #include "queue_steps.h"
 #include "queue_wake.h"
@@ -78,6 +78,13 @@ static void find_ring(struct kaio_queue_place *queue, bool never_ring) {
     if (never_ring || kaio_raw_ring_validate(queue->ctx, &queue->consumer) != 0 ||
         kaio_raw_ring_dontfork(&queue->consumer) != 0) {
         queue->consumer.ring = NULL;
+        return;
+    }
+    // Valgrind believes the mapping to be as long as io_setup's argument, and nobody to write to
+    // it.
+    if (kaio_is_watched()) {
+        size_t events_bytes = (size_t)queue->consumer.nr * sizeof(struct kaio_raw_event);
+        kaio_checker_define(queue->consumer.ring, sizeof *queue->consumer.ring + events_bytes);
     }
 }
 
@@ -177,7 +184,8 @@ kaio_status kaio_queue_open(const kaio_queue_options *options, kaio_queue **out_
     if (out_queue == NULL) {
         return kaio_status_make(KAIO_NULL_ARGUMENT, KAIO_SUBJECT_OUTPUT);
     }
-    kaio_buffer_collect();
+    kaio_memory_collect();
+    kaio_checkers_find();
     uint32_t thread = kaio_thread_number();
     struct kaio_queue_place *queue =
         thread == KAIO_NO_THREAD ? NULL : kaio_table_take(&kaio_queues);

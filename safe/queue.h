@@ -138,17 +138,20 @@ typedef struct kaio_completion {
     kaio_poll_outcome poll;
     kaio_poll_events events;  // of a poll that is READY, otherwise none
     int32_t os_error;         // the kernel's errno of REFUSED, FAILED and WOULD_BLOCK, otherwise 0
-    kaio_status refusal;      // why REFUSED: OS_ERROR, CAN_STALL, WRONG_THREAD, REENTERED; else OK
-    kaio_range range;         // what was asked for
-    uint64_t moved_bytes;     // of FULL and SHORT, otherwise 0
+    // Why REFUSED: OS_ERROR, CAN_STALL, WRONG_THREAD, REENTERED. Why FAILED, where it is not
+    // os_error: MODIFIED_IN_FLIGHT. Otherwise OK.
+    kaio_status refusal;
+    kaio_range range;      // what was asked for
+    uint64_t moved_bytes;  // of FULL and SHORT, otherwise 0
     uint64_t user;
     kaio_ticket ticket;   // the one the push returned; stale from here on
-    kaio_buffer *buffer;  // the caller's from here on; NULL for a sync or poll
+    kaio_buffer *buffer;  // the caller's from here on; NULL for a sync or poll, and with a view
+    kaio_view *view;      // the same, of a write that was given one
 } kaio_completion;
 
 // kaio_queue_take hands over one finished request and frees its place.
 //
-// Ownership: `out_completion->buffer` is the caller's again.
+// Ownership: `out_completion->buffer` or `view` is the caller's again.
 // Errors:    EMPTY: none is finished.
 // Kernel:    none with a ring; io_getevents(2), not waiting, without.
 KAIO_MUST_USE kaio_status kaio_queue_take(kaio_queue *queue, kaio_completion *out_completion);
@@ -163,7 +166,7 @@ KAIO_MUST_USE kaio_status kaio_queue_take(kaio_queue *queue, kaio_completion *ou
 // Kernel:    IOCB_FLAG_RESFD, 2.6.22. Costs about 110 ns an operation, and a read(2) for EMPTY.
 KAIO_MUST_USE kaio_status kaio_queue_as_fd(const kaio_queue *queue, int *out_fd);
 
-// kaio_completion_drop drops the buffer that `completion` still has, if any. NULL does nothing.
+// kaio_completion_drop drops the buffer or view that `completion` still has. NULL does nothing.
 void kaio_completion_drop(kaio_completion *completion);
 
 // kaio_completion_message writes one line (operation, outcome, asked, moved, offset, error), as
@@ -238,7 +241,7 @@ KAIO_MUST_USE kaio_status kaio_queue_drain(kaio_queue *queue, kaio_deadline dead
 // Kernel:    io_destroy(2); takes 25 to 40 ms.
 KAIO_MUST_USE kaio_status kaio_queue_close(kaio_queue **move_queue);
 
-// What became of the buffers that requests of a destroyed queue had.
+// What became of the buffers and views that requests of a destroyed queue had.
 typedef struct kaio_destroy_report {
     uint32_t given_back_count;  // taken by `on_lost`
     uint32_t dropped_count;     // left in the completion, and released
@@ -246,8 +249,9 @@ typedef struct kaio_destroy_report {
 } kaio_destroy_report;
 
 // Called once for each request that was not taken: finished and in flight ones with their true
-// outcome, idle and staged ones as CANCELLED. Takes `completion->buffer` by setting it to NULL, or
-// leaves it to be dropped. Calls into the queue answer REENTERED. Must not throw or longjmp.
+// outcome, idle and staged ones as CANCELLED. Takes `completion->buffer` or `view` by setting it to
+// NULL, or leaves it to be dropped. Calls into the queue answer REENTERED. Must not throw or
+// longjmp.
 typedef void kaio_lost_handler(void *context, kaio_completion *completion);
 
 // kaio_queue_destroy ends a queue whatever it owes. It never returns while the kernel can still

@@ -7,10 +7,9 @@
 #include <stdlib.h>
 
 #include "attach.h"
-#include "buffer_pin.h"
-#include "kaio/safe/buffer.h"
 #include "kaio/safe/queue.h"
 #include "kernel.h"
+#include "memory.h"
 #include "queue_steps.h"
 #include "request.h"
 
@@ -60,7 +59,7 @@ kaio_status kaio_queue_close(kaio_queue **move_queue) {
     kaio_queue_release(queue);
     kaio_queue_leave();
     *move_queue = NULL;
-    kaio_buffer_collect();
+    kaio_memory_collect();
     return error < 0 ? kaio_status_os(KAIO_SUBJECT_QUEUE, (int)-error) : kaio_status_ok();
 }
 
@@ -115,25 +114,25 @@ static void say_farewell(struct kaio_queue_place *queue, struct kaio_slot *slot,
                          struct farewell *farewell) {
     kaio_completion completion;
     kaio_queue_deliver(queue, slot, &completion);
-    bool had_buffer = completion.buffer != NULL;
+    bool had_memory = completion.buffer != NULL || completion.view != NULL;
+    kaio_queue_leave();  // calls of the hooks begin anew; those on this queue find it ending
     if (farewell->on_lost != NULL) {
-        kaio_queue_leave();  // its own calls begin anew; those on this queue find it ending
         farewell->on_lost(farewell->context, &completion);
-        (void)kaio_call_begin();
     }
-    if (completion.buffer != NULL) {
+    if (completion.buffer != NULL || completion.view != NULL) {
         ++farewell->report.dropped_count;
         kaio_completion_drop(&completion);
-    } else if (had_buffer) {
+    } else if (had_memory) {
         ++farewell->report.given_back_count;
     }
+    (void)kaio_call_begin();
 }
 
 // abandon_to_kernel leaves a request and its buffer where they are for ever: the kernel may still
 // write to them.
 static void abandon_to_kernel(const struct kaio_slot *slot, struct farewell *farewell) {
-    if (slot->buffer != NULL) {
-        kaio_buffer_leak(slot->buffer);
+    if (slot->memory != 0) {
+        kaio_memory_leak(slot->memory);
         ++farewell->report.leaked_count;
     }
 }
@@ -217,7 +216,7 @@ kaio_status kaio_queue_destroy(kaio_queue **move_queue, kaio_lost_handler *on_lo
     destroy(queue, &farewell);
     kaio_queue_leave();
     *out_report = farewell.report;
-    kaio_buffer_collect();
+    kaio_memory_collect();
     return kaio_status_ok();
 }
 
@@ -374,6 +373,6 @@ kaio_status kaio_queue_destroy_all(kaio_queue **move_queues, uint32_t count,
     if (kaio_status_is_ok(status)) {
         *out_report = farewell.report;
     }
-    kaio_buffer_collect();
+    kaio_memory_collect();
     return status;
 }

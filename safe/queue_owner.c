@@ -1,8 +1,8 @@
 #include <assert.h>
 
-#include "buffer_pin.h"
 #include "kaio/safe/queue.h"
 #include "kaio/safe/run.h"
+#include "memory.h"
 #include "queue_steps.h"
 #include "thread.h"
 
@@ -36,7 +36,7 @@ static void drop_orphan(struct kaio_queue_place *queue, uint32_t self) {
     if (self == KAIO_NO_THREAD || !atomic_compare_exchange_strong(&queue->owner, &none, self)) {
         return;
     }
-    kaio_buffer_will_bind();
+    kaio_memory_will_bind();
     kaio_thread_at_exit(kaio_queue_end_with_thread);
     if (!kaio_queue_obey_drop(queue) && !kaio_queue_is_drop_asked(queue)) {
         (void)atomic_compare_exchange_strong(&queue->owner, &self, 0);
@@ -70,7 +70,7 @@ void kaio_queue_drop(kaio_queue **move_queue) {
     } else if (why.code == KAIO_WRONG_THREAD || why.code == KAIO_REENTERED) {
         ask_to_drop((uintptr_t)handle);
     }
-    kaio_buffer_collect();
+    kaio_memory_collect();
 }
 
 // is_dropped_in_run tells, in a handler of a run, that the queue is to be dropped: behind the run.
@@ -125,7 +125,7 @@ static bool take_over(struct kaio_queue_place *queue, uintptr_t bits, uint32_t s
         disown(queue, self);
         return false;
     }
-    kaio_buffer_will_bind();  // what it takes will be its thread's
+    kaio_memory_will_bind();  // what it takes will be its thread's
     return true;
 }
 

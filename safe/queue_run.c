@@ -1,6 +1,8 @@
 #include "kaio/safe/run.h"
 
 #include "kaio/safe/buffer.h"
+#include "kaio/safe/view.h"
+#include "memory.h"
 #include "queue_observe.h"
 #include "queue_reap.h"
 #include "queue_send.h"
@@ -113,8 +115,10 @@ static inline void end_transfer(struct kaio_queue_place *queue, uint32_t kind,
     } else {
         judge(queue, slot, out_result);
     }
-    out_result->range = kaio_request_range(slot);
-    out_result->buffer = kaio_buffer_unpin(slot->buffer, kaio_queue_thread(queue));
+    out_result->range = kaio_slot_range(slot);
+    out_result->buffer = (kaio_buffer *)slot->memory;  // or a view, which is the caller's to know
+    kaio_request_allow(slot);
+    kaio_memory_unpin(slot->memory, kaio_queue_thread(queue));
     kaio_request_free(queue, slot);
 }
 
@@ -136,6 +140,7 @@ __attribute__((always_inline)) static inline void hand_out_read(struct run *run,
 
 static void hand_out_write(struct run *run, struct kaio_slot *slot) {
     uint64_t user = slot->user;
+    bool is_view = kaio_bits_kind(slot->memory) == KAIO_KIND_VIEW;
     kaio_read_result end;
     end_transfer(run->queue, KAIO_KIND_WRITE, slot, &end);
     kaio_write_result result = {.outcome = end.outcome,
@@ -143,7 +148,8 @@ static void hand_out_write(struct run *run, struct kaio_slot *slot) {
                                 .refusal = end.refusal,
                                 .range = end.range,
                                 .moved_bytes = end.moved_bytes,
-                                .buffer = end.buffer};
+                                .buffer = is_view ? NULL : end.buffer,
+                                .view = is_view ? (kaio_view *)(uintptr_t)end.buffer : NULL};
     step_out();
     if (KAIO_LIKELY(run->handlers->on_write != NULL)) {
         run->handlers->on_write(run->context, user, &result);
@@ -152,6 +158,9 @@ static void hand_out_write(struct run *run, struct kaio_slot *slot) {
     }
     if (KAIO_UNLIKELY(result.buffer != NULL)) {
         kaio_buffer_drop(&result.buffer);
+    }
+    if (KAIO_UNLIKELY(result.view != NULL)) {
+        kaio_view_drop(&result.view);
     }
 }
 
@@ -400,6 +409,9 @@ kaio_completion kaio_write_result_into_completion(kaio_write_result *result, uin
                              .range = result->range,
                              .moved_bytes = result->moved_bytes,
                              .buffer = result->buffer};
+    kaio_completion completion = into_completion(&same, KAIO_WRITE, user);
+    completion.view = result->view;
     result->buffer = NULL;
-    return into_completion(&same, KAIO_WRITE, user);
+    result->view = NULL;
+    return completion;
 }

@@ -1,12 +1,15 @@
-#include "buffer_pin.h"
 #include "eventfd.h"
 #include "kaio/safe/queue.h"
+#include "memory.h"
 #include "queue_observe.h"
 #include "queue_steps.h"
 #include "request.h"
 
 kaio_status kaio_queue_refusal_of(const struct kaio_slot *slot) {
     kaio_status status = kaio_status_make((kaio_code)slot->refusal, KAIO_SUBJECT_REQUEST);
+    if (slot->refusal == KAIO_MODIFIED_IN_FLIGHT) {
+        status.subject = KAIO_SUBJECT_VIEW;
+    }
     if (slot->refusal == KAIO_OS_ERROR || slot->refusal == KAIO_CAN_STALL) {
         status.os_error = (int32_t)-kaio_slot_result(slot);
     }
@@ -20,14 +23,19 @@ static kaio_poll_events asked_events(const struct kaio_slot *slot, kaio_operatio
 
 kaio_verdict kaio_queue_judge(struct kaio_queue_place *queue, const struct kaio_slot *slot) {
     kaio_operation operation = (kaio_operation)kaio_slot_kind(kaio_slot_load(slot));
+    bool was_modified = slot->refusal == KAIO_MODIFIED_IN_FLIGHT;
     kaio_verdict verdict = kaio_verdict_from_ending(
         (kaio_ending){.operation = operation,
                       .kernel_result = kaio_slot_result(slot),
                       .asked_bytes = slot->iocb.aio_nbytes,
                       .asked_events = asked_events(slot, operation),
-                      .was_refused = slot->refusal != KAIO_OK,
+                      .was_refused = slot->refusal != KAIO_OK && !was_modified,
                       .was_cancelled = (slot->flags & KAIO_SLOT_WAS_CANCELLED) != 0,
                       .was_preceded = (slot->flags & KAIO_SLOT_WAS_PRECEDED) != 0});
+    if (was_modified) {  // what the kernel says of it is worth nothing
+        verdict.transfer = KAIO_TRANSFER_FAILED;
+        verdict.moved_bytes = 0;
+    }
     // Of the three outcomes, those of the two other kinds of operations are PENDING, which is 0.
     uint32_t outcome = (uint32_t)verdict.transfer | (uint32_t)verdict.sync | (uint32_t)verdict.poll;
     kaio_queue_count_outcome(queue, (uint32_t)operation, outcome, verdict.moved_bytes);
@@ -47,11 +55,15 @@ static void judge(struct kaio_queue_place *queue, const struct kaio_slot *slot,
     out_completion->refusal = kaio_queue_refusal_of(slot);
 }
 
-// describe_transfer fills in what was asked for, and gives the buffer back.
+// describe_transfer fills in what was asked for, and gives the buffer or view back.
 static void describe_transfer(const struct kaio_queue_place *queue, const struct kaio_slot *slot,
                               kaio_completion *out_completion) {
-    out_completion->range = kaio_request_range(slot);
-    out_completion->buffer = kaio_buffer_unpin(slot->buffer, kaio_queue_thread(queue));
+    out_completion->range = kaio_slot_range(slot);
+    bool is_view = kaio_bits_kind(slot->memory) == KAIO_KIND_VIEW;
+    out_completion->buffer = is_view ? NULL : (kaio_buffer *)slot->memory;
+    out_completion->view = is_view ? (kaio_view *)slot->memory : NULL;
+    kaio_request_allow(slot);
+    kaio_memory_unpin(slot->memory, kaio_queue_thread(queue));
 }
 
 // Most are whole: they need no judging.
@@ -61,7 +73,7 @@ void kaio_queue_deliver(struct kaio_queue_place *queue, struct kaio_slot *slot,
     out_completion->operation = operation;
     out_completion->user = slot->user;
     out_completion->ticket.bits = slot->iocb.aio_data;
-    if (KAIO_LIKELY(slot->buffer != NULL && kaio_request_is_whole(slot))) {
+    if (KAIO_LIKELY(slot->memory != 0 && kaio_request_is_whole(slot))) {
         out_completion->transfer = KAIO_TRANSFER_FULL;
         out_completion->sync = KAIO_SYNC_PENDING;
         out_completion->poll = KAIO_POLL_PENDING;
@@ -74,11 +86,12 @@ void kaio_queue_deliver(struct kaio_queue_place *queue, struct kaio_slot *slot,
     } else {
         judge(queue, slot, out_completion);
     }
-    if (KAIO_LIKELY(slot->buffer != NULL)) {
+    if (KAIO_LIKELY(slot->memory != 0)) {
         describe_transfer(queue, slot, out_completion);
     } else {
         out_completion->range = (kaio_range){.size_bytes = 0};
         out_completion->buffer = NULL;
+        out_completion->view = NULL;
     }
     kaio_request_free(queue, slot);
 }

@@ -5,10 +5,14 @@
 kaio_status kaio_read_new(kaio_queue *queue, kaio_file *file, kaio_range range, kaio_rw_flags flags,
                           kaio_buffer **move_buffer, kaio_read **out_read) {
     struct kaio_transfer transfer = {.kind = KAIO_KIND_READ, .range = range, .flags = flags};
+    if (out_read == NULL || move_buffer == NULL) {
+        return kaio_request_null(out_read, KAIO_SUBJECT_BUFFER);
+    }
     uintptr_t bits;
     kaio_status status =
-        kaio_request_new_transfer(queue, file, &transfer, move_buffer, out_read, &bits);
+        kaio_request_new_transfer(queue, file, &transfer, (uintptr_t)*move_buffer, &bits);
     if (kaio_status_is_ok(status)) {
+        *move_buffer = NULL;
         *out_read = (kaio_read *)bits;
     }
     return status;
@@ -25,9 +29,12 @@ kaio_status kaio_read_abandon(kaio_read **move_read, kaio_buffer **out_buffer) {
     if (out_buffer == NULL) {
         return kaio_status_make(KAIO_NULL_ARGUMENT, KAIO_SUBJECT_OUTPUT);
     }
-    kaio_status status = kaio_request_abandon((uintptr_t)*move_read, KAIO_KIND_READ, out_buffer);
+    uintptr_t memory;
+    kaio_status status =
+        kaio_request_abandon((uintptr_t)*move_read, KAIO_KIND_READ, KAIO_KIND_BUFFER, &memory);
     if (kaio_status_is_ok(status)) {
         *move_read = NULL;
+        *out_buffer = (kaio_buffer *)memory;
     }
     return status;
 }
@@ -45,7 +52,15 @@ kaio_status kaio_read_start(kaio_queue *queue, kaio_file *file, kaio_range range
                             kaio_rw_flags flags, uint64_t user, kaio_buffer **move_buffer,
                             kaio_ticket *out_ticket) {
     struct kaio_transfer transfer = {.kind = KAIO_KIND_READ, .range = range, .flags = flags};
-    return kaio_request_start_transfer(queue, file, &transfer, user, move_buffer, out_ticket);
+    if (KAIO_UNLIKELY(out_ticket == NULL || move_buffer == NULL)) {
+        return kaio_request_null(out_ticket, KAIO_SUBJECT_BUFFER);
+    }
+    kaio_status status = kaio_request_start_transfer(queue, file, &transfer, user,
+                                                     (uintptr_t)*move_buffer, out_ticket);
+    if (KAIO_LIKELY(kaio_status_is_ok(status))) {
+        *move_buffer = NULL;
+    }
+    return status;
 }
 
 kaio_status kaio_read_set_priority(kaio_read *read, kaio_priority priority) {

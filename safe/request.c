@@ -3,8 +3,9 @@
 #include <assert.h>
 #include <string.h>
 
-#include "buffer_pin.h"
 #include "file_pin.h"
+#include "kaio/safe/buffer.h"
+#include "memory.h"
 
 kaio_status kaio_request_full(const struct kaio_queue_place *queue) {
     kaio_status status = kaio_status_make(KAIO_FULL, KAIO_SUBJECT_REQUEST);
@@ -130,6 +131,7 @@ static void fill_iocb(struct kaio_slot *slot, const struct kaio_transfer *transf
                       const struct kaio_file_place *file, uint8_t *bytes, uint64_t data) {
     const kaio_range *range = &transfer->range;
     uint8_t *first = bytes + range->buffer_offset_bytes;
+    slot->buffer_offset_bytes = range->buffer_offset_bytes;
     int64_t offset = (int64_t)range->file_offset_bytes;
     slot->iocb = transfer->kind == KAIO_KIND_READ
                      ? kaio_raw_prep_pread(file->fd, first, range->size_bytes, offset)
@@ -152,19 +154,18 @@ static struct kaio_slot *undo_attach(struct kaio_queue_place *queue,
     return NULL;
 }
 
-// prepare checks, then takes a slot, the buffer and a pin of the file: an idle request, or NULL
-// with the reason.
+// prepare checks, then takes a slot, the buffer or view and a pin of the file: an idle request, or
+// NULL with the reason.
 static struct kaio_slot *prepare(struct kaio_queue_place *queue, const kaio_file *file,
-                                 const struct kaio_transfer *transfer, kaio_buffer **move_buffer,
+                                 const struct kaio_transfer *transfer, uintptr_t memory_bits,
                                  kaio_status *out_why) {
     uint32_t thread = kaio_queue_thread(queue);
-    struct kaio_buffer_place *buffer = kaio_buffer_find(*move_buffer, thread, out_why);
-    if (KAIO_UNLIKELY(buffer == NULL)) {
+    if (KAIO_UNLIKELY(!kaio_memory_find(memory_bits, thread, transfer->is_view, out_why))) {
         return NULL;
     }
-    size_t size_bytes = atomic_load_explicit(&buffer->size_bytes, memory_order_relaxed);
-    if (KAIO_UNLIKELY(!is_in_range(&transfer->range, size_bytes))) {
-        *out_why = out_of_range(&transfer->range, size_bytes);
+    struct kaio_memory memory = kaio_memory_of(memory_bits);
+    if (KAIO_UNLIKELY(!is_in_range(&transfer->range, memory.size_bytes))) {
+        *out_why = out_of_range(&transfer->range, memory.size_bytes);
         return NULL;
     }
     if (KAIO_UNLIKELY(queue->free_count == 0)) {
@@ -177,39 +178,34 @@ static struct kaio_slot *prepare(struct kaio_queue_place *queue, const kaio_file
     if (KAIO_UNLIKELY(attachment == NULL)) {
         return NULL;
     }
-    uint8_t *bytes = atomic_load_explicit(&buffer->bytes, memory_order_relaxed);
-    uintptr_t address = (uintptr_t)bytes + transfer->range.buffer_offset_bytes;
+    uintptr_t address = (uintptr_t)memory.bytes + transfer->range.buffer_offset_bytes;
     if (KAIO_UNLIKELY(!may_transfer(place, transfer, address))) {
         *out_why = look_closer(place, transfer, address);
         if (!kaio_status_is_ok(*out_why)) {
             return undo_attach(queue, attachment, attached_before);
         }
     }
-    if (KAIO_UNLIKELY(!kaio_buffer_pin(buffer, *move_buffer, thread))) {
-        *out_why = kaio_status_make(KAIO_WRONG_THREAD, KAIO_SUBJECT_BUFFER);
+    if (KAIO_UNLIKELY(!kaio_memory_pin(memory_bits, thread))) {
+        *out_why = kaio_status_make(KAIO_WRONG_THREAD,
+                                    transfer->is_view ? KAIO_SUBJECT_VIEW : KAIO_SUBJECT_BUFFER);
         return undo_attach(queue, attachment, attached_before);
     }
     struct kaio_slot *slot = kaio_request_take_slot(queue, transfer->kind, attachment);
-    slot->buffer = buffer;
-    fill_iocb(slot, transfer, place, bytes, kaio_request_bits(queue, slot));
-    *move_buffer = NULL;
+    slot->memory = memory_bits;
+    fill_iocb(slot, transfer, place, memory.bytes, kaio_request_bits(queue, slot));
+    kaio_request_forbid(slot);
     return slot;
 }
 
 kaio_status kaio_request_new_transfer(kaio_queue *queue, const kaio_file *file,
-                                      const struct kaio_transfer *transfer,
-                                      kaio_buffer **move_buffer, const void *output,
+                                      const struct kaio_transfer *transfer, uintptr_t memory,
                                       uintptr_t *out_bits) {
-    if (output == NULL || move_buffer == NULL) {
-        return kaio_status_make(KAIO_NULL_ARGUMENT,
-                                output == NULL ? KAIO_SUBJECT_OUTPUT : KAIO_SUBJECT_BUFFER);
-    }
     kaio_status why;
     struct kaio_queue_place *place = kaio_queue_enter(queue, &why);
     if (place == NULL) {
         return why;
     }
-    struct kaio_slot *slot = prepare(place, file, transfer, move_buffer, &why);
+    struct kaio_slot *slot = prepare(place, file, transfer, memory, &why);
     if (slot != NULL) {
         *out_bits = (uintptr_t)slot->iocb.aio_data;
     }
@@ -219,17 +215,13 @@ kaio_status kaio_request_new_transfer(kaio_queue *queue, const kaio_file *file,
 
 kaio_status kaio_request_start_transfer(kaio_queue *queue, const kaio_file *file,
                                         const struct kaio_transfer *transfer, uint64_t user,
-                                        kaio_buffer **move_buffer, kaio_ticket *out_ticket) {
-    if (KAIO_UNLIKELY(out_ticket == NULL || move_buffer == NULL)) {
-        return kaio_status_make(KAIO_NULL_ARGUMENT,
-                                out_ticket == NULL ? KAIO_SUBJECT_OUTPUT : KAIO_SUBJECT_BUFFER);
-    }
+                                        uintptr_t memory, kaio_ticket *out_ticket) {
     kaio_status why;
     struct kaio_queue_place *place = kaio_queue_enter(queue, &why);
     if (KAIO_UNLIKELY(place == NULL)) {
         return why;
     }
-    struct kaio_slot *slot = prepare(place, file, transfer, move_buffer, &why);
+    struct kaio_slot *slot = prepare(place, file, transfer, memory, &why);
     if (KAIO_LIKELY(slot != NULL)) {
         out_ticket->bits = slot->iocb.aio_data;
         kaio_request_stage(place, slot, user);
@@ -480,25 +472,41 @@ kaio_ticket kaio_request_push(uintptr_t bits, uint32_t kind, uint64_t user) {
     return (kaio_ticket){.bits = is_stray ? bits : 0};
 }
 
-// give_up frees an idle request and returns its buffer, or NULL.
-static kaio_buffer *give_up(struct kaio_queue_place *queue, struct kaio_slot *slot) {
-    kaio_buffer *buffer =
-        slot->buffer == NULL ? NULL : kaio_buffer_unpin(slot->buffer, kaio_queue_thread(queue));
+// give_up frees an idle request and returns the handle of its buffer or view, or 0.
+static uintptr_t give_up(struct kaio_queue_place *queue, struct kaio_slot *slot) {
+    uintptr_t memory = slot->memory;
+    if (memory != 0) {
+        kaio_request_allow(slot);
+        kaio_memory_unpin(memory, kaio_queue_thread(queue));
+    }
     --queue->idle_count;
     kaio_request_free(queue, slot);
-    return buffer;
+    return memory;
 }
 
-kaio_status kaio_request_abandon(uintptr_t bits, uint32_t kind, kaio_buffer **out_buffer) {
+// can_give_back tells whether what a request has is of the kind that its owner asks for.
+static bool can_give_back(const struct kaio_slot *slot, uint32_t memory_kind) {
+    bool is_view = kaio_bits_kind(slot->memory) == KAIO_KIND_VIEW;
+    return slot->memory == 0 || is_view == (memory_kind == KAIO_KIND_VIEW);
+}
+
+kaio_status kaio_request_abandon(uintptr_t bits, uint32_t kind, uint32_t memory_kind,
+                                 uintptr_t *out_memory) {
     struct kaio_queue_place *queue;
     kaio_status why;
     struct kaio_slot *slot = enter(bits, kind, LEAVE_IT, &queue, &why);
     if (slot == NULL) {
         return why;
     }
-    *out_buffer = give_up(queue, slot);
+    if (can_give_back(slot, memory_kind)) {
+        *out_memory = give_up(queue, slot);
+        why = kaio_status_ok();
+    } else {
+        why = kaio_status_make(
+            KAIO_ACCESS, memory_kind == KAIO_KIND_VIEW ? KAIO_SUBJECT_BUFFER : KAIO_SUBJECT_VIEW);
+    }
     kaio_queue_leave();
-    return kaio_status_ok();
+    return why;
 }
 
 void kaio_request_drop(uintptr_t bits, uint32_t kind) {
@@ -506,9 +514,10 @@ void kaio_request_drop(uintptr_t bits, uint32_t kind) {
     kaio_status why;
     struct kaio_slot *slot = enter(bits, kind, GIVE_IT_UP, &queue, &why);
     if (slot != NULL) {
-        kaio_buffer *buffer = give_up(queue, slot);
+        uintptr_t memory = give_up(queue, slot);
         kaio_queue_leave();
-        kaio_buffer_drop(&buffer);
+        kaio_memory_collect();
+        kaio_memory_drop(memory);
     }
 }
 
@@ -546,11 +555,9 @@ kaio_status kaio_request_set_priority(uintptr_t bits, uint32_t kind, kaio_priori
     return kaio_status_ok();
 }
 
-// check_transfer checks `transfer` for a pinned buffer and an open file.
-static kaio_status check_transfer(const struct kaio_buffer_place *buffer,
-                                  const struct kaio_file_place *file,
+// check_transfer checks `transfer` for pinned bytes and an open file.
+static kaio_status check_transfer(const uint8_t *bytes, const struct kaio_file_place *file,
                                   const struct kaio_transfer *transfer) {
-    uint8_t *bytes = atomic_load_explicit(&buffer->bytes, memory_order_relaxed);
     uintptr_t address = (uintptr_t)bytes + transfer->range.buffer_offset_bytes;
     return may_transfer(file, transfer, address) ? kaio_status_ok()
                                                  : look_closer(file, transfer, address);
@@ -559,17 +566,19 @@ static kaio_status check_transfer(const struct kaio_buffer_place *buffer,
 // describe fills in the iocb of an idle request anew, under the handle that its word gives now.
 static void describe(const struct kaio_queue_place *queue, struct kaio_slot *slot,
                      const struct kaio_transfer *transfer, const struct kaio_file_place *file) {
+    kaio_request_allow(slot);
     slot->flags = 0;
-    uint8_t *bytes = atomic_load_explicit(&slot->buffer->bytes, memory_order_relaxed);
-    fill_iocb(slot, transfer, file, bytes, kaio_request_bits(queue, slot));
+    fill_iocb(slot, transfer, file, kaio_memory_of(slot->memory).bytes,
+              kaio_request_bits(queue, slot));
+    kaio_request_forbid(slot);
 }
 
 // retarget gives the idle request of an entered queue to another file, or the same.
 static kaio_status retarget(struct kaio_queue_place *queue, struct kaio_slot *slot,
                             const kaio_file *file, const struct kaio_transfer *transfer) {
-    size_t size_bytes = atomic_load_explicit(&slot->buffer->size_bytes, memory_order_relaxed);
-    if (!is_in_range(&transfer->range, size_bytes)) {
-        return out_of_range(&transfer->range, size_bytes);
+    struct kaio_memory memory = kaio_memory_of(slot->memory);
+    if (!is_in_range(&transfer->range, memory.size_bytes)) {
+        return out_of_range(&transfer->range, memory.size_bytes);
     }
     kaio_status status;
     struct kaio_file_place *place;
@@ -578,7 +587,7 @@ static kaio_status retarget(struct kaio_queue_place *queue, struct kaio_slot *sl
     if (attachment == NULL) {
         return status;
     }
-    status = check_transfer(slot->buffer, place, transfer);
+    status = check_transfer(memory.bytes, place, transfer);
     if (!kaio_status_is_ok(status)) {
         (void)undo_attach(queue, attachment, attached_before);
         return status;
@@ -608,12 +617,10 @@ kaio_status kaio_request_retarget(uintptr_t bits, const kaio_file *file,
 // what it was is stale, also when it becomes that again.
 static kaio_status retype(const struct kaio_queue_place *queue, struct kaio_slot *slot,
                           uint32_t new_kind) {
-    uintptr_t bytes = (uintptr_t)atomic_load_explicit(&slot->buffer->bytes, memory_order_relaxed);
-    struct kaio_transfer transfer = {
-        .kind = new_kind,
-        .range = {.file_offset_bytes = (uint64_t)slot->iocb.aio_offset,
-                  .buffer_offset_bytes = (uint32_t)((uintptr_t)slot->iocb.aio_buf - bytes),
-                  .size_bytes = (uint32_t)slot->iocb.aio_nbytes}};
+    if (kaio_bits_kind(slot->memory) == KAIO_KIND_VIEW) {
+        return kaio_status_make(KAIO_ACCESS, KAIO_SUBJECT_VIEW);
+    }
+    struct kaio_transfer transfer = {.kind = new_kind, .range = kaio_slot_range(slot)};
     uintptr_t file_bits = queue->attachments[slot->attachment].bits;
     const struct kaio_file_place *file = kaio_file_at(kaio_bits_index(file_bits));
     assert(file != NULL);
@@ -621,7 +628,7 @@ static kaio_status retype(const struct kaio_queue_place *queue, struct kaio_slot
     if (!kaio_file_is_open(file, file_bits)) {
         return kaio_file_refusal(file_bits);
     }
-    kaio_status status = check_transfer(slot->buffer, file, &transfer);
+    kaio_status status = check_transfer(kaio_memory_of(slot->memory).bytes, file, &transfer);
     if (kaio_status_is_ok(status)) {
         uintptr_t life = kaio_bits_life(kaio_slot_load(slot)) + KAIO_LIFE_ONE;
         atomic_store_explicit(&slot->word, kaio_slot_word(life, new_kind, KAIO_SLOT_IDLE),
@@ -652,15 +659,79 @@ kaio_status kaio_request_start_rest(kaio_queue *queue, const kaio_file *file, ui
     if (completion == NULL) {
         return kaio_status_make(KAIO_NULL_ARGUMENT, KAIO_SUBJECT_REQUEST);
     }
+    if (out_ticket == NULL) {
+        return kaio_status_make(KAIO_NULL_ARGUMENT, KAIO_SUBJECT_OUTPUT);
+    }
     if ((uint32_t)completion->operation != kind || completion->transfer != KAIO_TRANSFER_SHORT ||
         completion->moved_bytes > completion->range.size_bytes) {
         return kaio_status_make(KAIO_EMPTY, KAIO_SUBJECT_SIZE);
     }
     uint32_t moved_bytes = (uint32_t)completion->moved_bytes;
-    struct kaio_transfer rest = {.kind = kind, .range = completion->range, .flags = flags};
+    bool is_view = completion->buffer == NULL && completion->view != NULL;
+    struct kaio_transfer rest = {
+        .kind = kind, .is_view = is_view, .range = completion->range, .flags = flags};
     rest.range.file_offset_bytes += moved_bytes;
     rest.range.buffer_offset_bytes += moved_bytes;
     rest.range.size_bytes -= moved_bytes;
-    return kaio_request_start_transfer(queue, file, &rest, completion->user, &completion->buffer,
-                                       out_ticket);
+    uintptr_t memory = is_view ? (uintptr_t)completion->view : (uintptr_t)completion->buffer;
+    kaio_status status =
+        kaio_request_start_transfer(queue, file, &rest, completion->user, memory, out_ticket);
+    if (kaio_status_is_ok(status)) {
+        completion->buffer = NULL;
+        completion->view = NULL;
+    }
+    return status;
 }
+
+// ---- what checkers are told ----
+
+void kaio_request_allow_(const struct kaio_slot *slot) {
+    uintptr_t kind = kaio_bits_kind(slot->memory);
+    const void *bytes = (const void *)(uintptr_t)slot->iocb.aio_buf;
+    if (slot->memory == 0 || kind == KAIO_KIND_VIEW) {
+        return;
+    }
+    kaio_checker_allow(bytes, (size_t)slot->iocb.aio_nbytes);
+    int64_t result = kaio_slot_result(slot);
+    bool is_read = slot->iocb.aio_lio_opcode == KAIO_RAW_CMD_PREAD;
+    if (is_read && result > 0 && slot->refusal == KAIO_OK) {
+        uint64_t moved_bytes = (uint64_t)result;
+        kaio_checker_define(
+            bytes,
+            (size_t)(moved_bytes < slot->iocb.aio_nbytes ? moved_bytes : slot->iocb.aio_nbytes));
+    }
+}
+
+#ifndef NDEBUG
+
+// sum_of is FNV-1a of the bytes that a write moves.
+static uint32_t sum_of(const struct kaio_slot *slot) {
+    const uint8_t *bytes = (const uint8_t *)(uintptr_t)slot->iocb.aio_buf;
+    uint32_t sum = UINT32_C(2166136261);
+    for (uint64_t i = 0; i < slot->iocb.aio_nbytes; ++i) {
+        sum = (sum ^ bytes[i]) * UINT32_C(16777619);
+    }
+    return sum;
+}
+
+static struct kaio_buffer_place *view_of(const struct kaio_slot *slot) {
+    bool is_view = kaio_bits_kind(slot->memory) == KAIO_KIND_VIEW;
+    return is_view ? kaio_buffer_at(kaio_bits_index(slot->memory)) : NULL;
+}
+
+void kaio_request_sum_view(const struct kaio_slot *slot) {
+    struct kaio_buffer_place *view = view_of(slot);
+    if (view != NULL) {
+        view->checksum = sum_of(slot);
+    }
+}
+
+void kaio_request_check_view(struct kaio_slot *slot) {
+    const struct kaio_buffer_place *view = view_of(slot);
+    if (view != NULL && slot->refusal == KAIO_OK && (slot->flags & KAIO_SLOT_WAS_CANCELLED) == 0 &&
+        view->checksum != sum_of(slot)) {
+        slot->refusal = KAIO_MODIFIED_IN_FLIGHT;
+    }
+}
+
+#endif

@@ -8,6 +8,7 @@
 #define KAIO_SAFE_REQUEST_H_
 
 #include "attach.h"
+#include "checker.h"
 #include "kaio/raw/aio_prep.h"
 #include "kaio/safe/transfer.h"
 #include "queue_place.h"
@@ -24,18 +25,24 @@ static inline uintptr_t kaio_request_bits(const struct kaio_queue_place *queue,
 // A kaio_transfer describes a read or write for the functions below.
 struct kaio_transfer {
     uint32_t kind;  // KAIO_KIND_READ or KAIO_KIND_WRITE
+    bool is_view;   // its bytes are a view's, not a buffer's
     kaio_range range;
     kaio_rw_flags flags;
 };
 
-// The bodies of kaio_read_new, kaio_read_start and their kin.
+// The bodies of kaio_read_new, kaio_read_start and their kin. `memory` is the handle of the buffer
+// or view, which is the request's when the answer is OK.
 kaio_status kaio_request_new_transfer(kaio_queue *queue, const kaio_file *file,
-                                      const struct kaio_transfer *transfer,
-                                      kaio_buffer **move_buffer, const void *output,
+                                      const struct kaio_transfer *transfer, uintptr_t memory,
                                       uintptr_t *out_bits);
 kaio_status kaio_request_start_transfer(kaio_queue *queue, const kaio_file *file,
                                         const struct kaio_transfer *transfer, uint64_t user,
-                                        kaio_buffer **move_buffer, kaio_ticket *out_ticket);
+                                        uintptr_t memory, kaio_ticket *out_ticket);
+
+// kaio_request_null is the answer when `output` is NULL, or else the variable of `subject`.
+static inline kaio_status kaio_request_null(const void *output, kaio_subject subject) {
+    return kaio_status_make(KAIO_NULL_ARGUMENT, output == NULL ? KAIO_SUBJECT_OUTPUT : subject);
+}
 
 // kaio_request_begin_plain enters the queue and makes an idle request of `kind` that has no buffer.
 // The caller fills in its iocb, by the file in `*out_file`, and leaves the queue. NULL: it was not
@@ -55,7 +62,7 @@ static inline struct kaio_slot *kaio_request_take_slot(struct kaio_queue_place *
     ++queue->idle_count;
     ++attachment->pin_count;
     slot->attachment = (uint32_t)(attachment - queue->attachments);
-    slot->buffer = NULL;
+    slot->memory = 0;
     slot->user = 0;
     slot->sent_ns = 0;
     slot->refusal = KAIO_OK;
@@ -65,6 +72,34 @@ static inline struct kaio_slot *kaio_request_take_slot(struct kaio_queue_place *
                           memory_order_relaxed);
     return slot;
 }
+
+// kaio_request_forbid tells a checker that the kernel may touch the buffer of `slot` from now on;
+// kaio_request_allow, that it may not any more, and has written what the slot's result says.
+static inline void kaio_request_forbid(const struct kaio_slot *slot) {
+    if (kaio_is_watched() && kaio_bits_kind(slot->memory) != KAIO_KIND_VIEW) {
+        kaio_checker_forbid((const void *)(uintptr_t)slot->iocb.aio_buf,
+                            (size_t)slot->iocb.aio_nbytes);
+    }
+}
+void kaio_request_allow_(const struct kaio_slot *slot);
+static inline void kaio_request_allow(const struct kaio_slot *slot) {
+    if (kaio_is_watched()) {
+        kaio_request_allow_(slot);
+    }
+}
+
+// Builds without NDEBUG sum the bytes of a view when its write is pushed, and when it ends.
+#ifdef NDEBUG
+static inline void kaio_request_sum_view(const struct kaio_slot *slot) {
+    (void)slot;
+}
+static inline void kaio_request_check_view(const struct kaio_slot *slot) {
+    (void)slot;
+}
+#else
+void kaio_request_sum_view(const struct kaio_slot *slot);
+void kaio_request_check_view(struct kaio_slot *slot);
+#endif
 
 // kaio_request_make_room moves what is staged to the front of its array.
 void kaio_request_make_room(struct kaio_queue_place *queue);
@@ -95,6 +130,7 @@ static inline void kaio_request_stage(struct kaio_queue_place *queue, struct kai
         return;
     }
     if (kind == KAIO_KIND_WRITE) {
+        kaio_request_sum_view(slot);
         slot->epoch = queue->sync_epoch;
         ++queue->attachments[slot->attachment].write_count;
     }
@@ -133,19 +169,10 @@ static inline struct kaio_slot *kaio_request_pop_finished(struct kaio_queue_plac
     return slot;
 }
 
-// kaio_request_range is what a transfer was asked for.
-static inline kaio_range kaio_request_range(const struct kaio_slot *slot) {
-    uintptr_t bytes = (uintptr_t)atomic_load_explicit(&slot->buffer->bytes, memory_order_relaxed);
-    return (kaio_range){
-        .file_offset_bytes = (uint64_t)slot->iocb.aio_offset,
-        .buffer_offset_bytes = (uint32_t)((uintptr_t)slot->iocb.aio_buf - bytes),
-        .size_bytes = (uint32_t)slot->iocb.aio_nbytes,
-    };
-}
-
 // kaio_request_settle_write counts a write that has ended, and tells the syncs that waited for it.
 static inline void kaio_request_settle_write(struct kaio_queue_place *queue,
                                              struct kaio_slot *slot) {
+    kaio_request_check_view(slot);
     struct kaio_attachment *attachment = &queue->attachments[slot->attachment];
     --attachment->write_count;
     if (KAIO_UNLIKELY(!kaio_request_is_whole(slot))) {
@@ -200,9 +227,11 @@ kaio_status kaio_request_start_rest(kaio_queue *queue, const kaio_file *file, ui
                                     kaio_rw_flags flags, kaio_completion *completion,
                                     kaio_ticket *out_ticket);
 
-// The bodies of kaio_read_push_ and its kin; `kind` is what the handle's type promises.
+// The bodies of kaio_read_push_ and its kin; `kind` is what the handle's type promises, and
+// `memory_kind` what the caller can take back: KAIO_KIND_BUFFER (or a frame), KAIO_KIND_VIEW, or 0.
 kaio_ticket kaio_request_push(uintptr_t bits, uint32_t kind, uint64_t user);
-kaio_status kaio_request_abandon(uintptr_t bits, uint32_t kind, kaio_buffer **out_buffer);
+kaio_status kaio_request_abandon(uintptr_t bits, uint32_t kind, uint32_t memory_kind,
+                                 uintptr_t *out_memory);
 void kaio_request_drop(uintptr_t bits, uint32_t kind);
 
 #endif  // KAIO_SAFE_REQUEST_H_

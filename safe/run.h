@@ -42,6 +42,7 @@ typedef struct kaio_write_result {
     kaio_range range;
     uint64_t moved_bytes;
     kaio_buffer *buffer;  // the handler's to take, by setting this to NULL; else it is dropped
+    kaio_view *view;      // the same, of a write that was given one
 } kaio_write_result;
 
 // How a sync ended.

@@ -11,9 +11,10 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-#include "buffer_pin.h"
 #include "kaio/raw/aio_abi.h"
 #include "kaio/safe/handle.h"
+#include "kaio/safe/transfer.h"
+#include "memory.h"
 #include "table.h"
 
 enum {
@@ -43,15 +44,18 @@ struct kaio_slot {
     _Atomic uintptr_t word;  // life, kind, state
     // Set by a thread that must not push: the life it saw, and a kaio_code. See kaio_queue_stray.
     _Atomic uintptr_t stray;
-    struct kaio_buffer_place *buffer;  // pinned, or NULL
+    uintptr_t memory;  // the handle of the buffer or view that it pins, or 0
     uint64_t user;
-    int64_t sent_ns;           // when it was last given to the kernel, CLOCK_MONOTONIC; 0: never
-    uint32_t next;             // in the list of free, finished or held slots
-    uint32_t attachment;       // index in the queue's table of files
-    _Atomic uint32_t queue;    // index of the queue that has the run; 0: none
-    uint32_t epoch;            // how many syncs the queue had when this was pushed
-    uint32_t waits_for_count;  // writes that a held sync waits for
-    uint16_t refusal;          // a kaio_code, when the kernel never had it
+    int64_t sent_ns;         // when it was last given to the kernel, CLOCK_MONOTONIC; 0: never
+    uint32_t next;           // in the list of free, finished or held slots
+    uint32_t attachment;     // index in the queue's table of files
+    _Atomic uint32_t queue;  // index of the queue that has the run; 0: none
+    uint32_t epoch;          // how many syncs the queue had when this was pushed
+    union {
+        uint32_t buffer_offset_bytes;  // of a transfer
+        uint32_t waits_for_count;      // of a held sync: writes that it waits for
+    };
+    uint16_t refusal;  // a kaio_code, when the kernel never had it
     uint16_t flags;
 };
 #if UINTPTR_MAX > 0xffffffffu
@@ -92,6 +96,13 @@ static inline int64_t kaio_slot_result(const struct kaio_slot *slot) {
 
 static inline void kaio_slot_set_result(struct kaio_slot *slot, int64_t result) {
     slot->iocb.aio_reserved2 = (uint64_t)result;
+}
+
+// kaio_slot_range is what a transfer asks for.
+static inline kaio_range kaio_slot_range(const struct kaio_slot *slot) {
+    return (kaio_range){.file_offset_bytes = (uint64_t)slot->iocb.aio_offset,
+                        .buffer_offset_bytes = slot->buffer_offset_bytes,
+                        .size_bytes = (uint32_t)slot->iocb.aio_nbytes};
 }
 
 // kaio_slot_enter changes the state and keeps life and kind.

@@ -51,6 +51,8 @@ static const char *code_name(kaio_code code) {
             return "system error";
         case KAIO_INTERRUPTED:
             return "interrupted";
+        case KAIO_MODIFIED_IN_FLIGHT:
+            return "modified in flight";
     }
     return "invalid";
 }
@@ -101,6 +103,16 @@ static const char *subject_name(kaio_subject subject) {
             return "latency";
         case KAIO_SUBJECT_QUANTILE:
             return "quantile";
+        case KAIO_SUBJECT_VIEW:
+            return "view";
+        case KAIO_SUBJECT_REGION:
+            return "region";
+        case KAIO_SUBJECT_POOL:
+            return "pool";
+        case KAIO_SUBJECT_FRAMES:
+            return "frames";
+        case KAIO_SUBJECT_SEGMENTS:
+            return "segments";
     }
     return "invalid subject";
 }
@@ -147,7 +159,15 @@ static void append_busy(struct line *line, kaio_status status) {
                    first_half(status), second_half(status));
             return;
         case KAIO_SUBJECT_BUFFER:
-            append(line, ": a request has it");
+            append(line, ": a request has it, or views, or the frame is out");
+            return;
+        case KAIO_SUBJECT_VIEW:
+            append(line, first_half(status) > 0 ? ": %u other views live" : ": a request has it",
+                   first_half(status));
+            return;
+        case KAIO_SUBJECT_REGION:
+        case KAIO_SUBJECT_POOL:
+            append(line, ": %u buffers are out", first_half(status));
             return;
         case KAIO_SUBJECT_DESCRIPTOR:
             append(line, ": another file owns it");
@@ -170,6 +190,8 @@ static void append_busy(struct line *line, kaio_status status) {
         case KAIO_SUBJECT_ELEMENT:
         case KAIO_SUBJECT_LATENCY:
         case KAIO_SUBJECT_QUANTILE:
+        case KAIO_SUBJECT_FRAMES:
+        case KAIO_SUBJECT_SEGMENTS:
             return;
     }
 }
@@ -208,6 +230,11 @@ static void append_numbers(struct line *line, kaio_status status) {
                    (unsigned long long)status.detail);
             return;
         case KAIO_LIMIT:
+            if (status.subject == KAIO_SUBJECT_FRAMES) {
+                append(line, ": asked for %u, of %u for all regions and pools too little is left",
+                       first_half(status), second_half(status));
+                return;
+            }
             append(line, ": fs.aio-nr is %u and fs.aio-max-nr %u, too little is left",
                    first_half(status), second_half(status));
             return;
@@ -215,7 +242,12 @@ static void append_numbers(struct line *line, kaio_status status) {
             append_busy(line, status);
             return;
         case KAIO_ACCESS:
-            append(line, ": not open for this");
+            append(line, status.subject == KAIO_SUBJECT_FILE
+                             ? ": not open for this"
+                             : ": the request has one, not the other");
+            return;
+        case KAIO_MODIFIED_IN_FLIGHT:
+            append(line, ": its bytes changed while a write had it");
             return;
         case KAIO_CAN_STALL:
             append(line, ": it could sleep inside the submit call");

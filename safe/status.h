@@ -37,9 +37,10 @@ typedef enum kaio_code {
     KAIO_AGAIN = 15,                // the kernel is short of memory; `detail` requests stay staged
     KAIO_CAN_STALL = 16,            // would sleep inside the submit call: see kaio_file_allow_stall
     KAIO_NO_MEMORY = 17,            // this process is out of memory
-    KAIO_LIMIT = 18,       // a limit of the system: `subject` = DEPTH: fs.aio-max-nr is reached
-    KAIO_OS_ERROR = 19,    // a system call failed: os_error
-    KAIO_INTERRUPTED = 20  // a signal handler ended the wait: a condition; nothing is lost
+    KAIO_LIMIT = 18,        // a limit of the system: `subject` = DEPTH: fs.aio-max-nr is reached
+    KAIO_OS_ERROR = 19,     // a system call failed: os_error
+    KAIO_INTERRUPTED = 20,  // a signal handler ended the wait: a condition; nothing is lost
+    KAIO_MODIFIED_IN_FLIGHT = 21  // of a completion: a view's bytes changed while a write had it
 } kaio_code;
 
 // A kaio_subject names the argument or object that the code is about.
@@ -64,6 +65,11 @@ typedef enum kaio_subject {
     KAIO_SUBJECT_PRIORITY = 17,  // a level
     KAIO_SUBJECT_HANDLERS = 18,  // a kaio_handlers
     KAIO_SUBJECT_ELEMENT = 19,   // of an array: detail = its index
+    KAIO_SUBJECT_VIEW = 20,
+    KAIO_SUBJECT_REGION = 21,
+    KAIO_SUBJECT_POOL = 22,
+    KAIO_SUBJECT_FRAMES = 23,    // the frames of a region or pool, or the number of one
+    KAIO_SUBJECT_SEGMENTS = 24,  // of readv and writev
     KAIO_SUBJECT_LATENCY = 25,   // a kaio_latency
     KAIO_SUBJECT_QUANTILE = 26   // in millionths
 } kaio_subject;

@@ -45,8 +45,8 @@ kaio_status kaio_sync_abandon(kaio_sync **move_sync) {
     if (move_sync == NULL) {
         return kaio_status_make(KAIO_NULL_ARGUMENT, KAIO_SUBJECT_REQUEST);
     }
-    kaio_buffer *none;
-    kaio_status status = kaio_request_abandon((uintptr_t)*move_sync, KAIO_KIND_SYNC, &none);
+    uintptr_t none;
+    kaio_status status = kaio_request_abandon((uintptr_t)*move_sync, KAIO_KIND_SYNC, 0, &none);
     if (kaio_status_is_ok(status)) {
         *move_sync = NULL;
     }

@@ -42,7 +42,11 @@ enum {
     KAIO_KIND_POLL = 6,
     KAIO_KIND_QUEUE = 8,
     KAIO_KIND_FILE = 9,
-    KAIO_KIND_BUFFER = 10
+    KAIO_KIND_BUFFER = 10,
+    KAIO_KIND_VIEW = 11,
+    KAIO_KIND_FRAME = 12,  // a buffer of a region or pool
+    KAIO_KIND_REGION = 13,
+    KAIO_KIND_POOL = 14
 };
 
 // The states that every kind of place has; the others are the kind's own.
@@ -161,6 +165,10 @@ static inline void kaio_process_check(void) {
     if (KAIO_UNLIKELY(__atomic_load_n(word, __ATOMIC_ACQUIRE) != KAIO_PROCESS_BEGUN)) {
         kaio_process_begin();
     }
+}
+
+static inline bool kaio_is_power_of_two(size_t n) {
+    return n != 0 && (n & (n - 1)) == 0;
 }
 
 // kaio_status_make builds an answer.

@@ -4,9 +4,9 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "buffer_pin.h"
 #include "file_pin.h"
 #include "kaio/raw/aio_ring.h"
+#include "memory.h"
 #include "queue_place.h"
 #include "request.h"
 #include "slots.h"
@@ -60,6 +60,13 @@ static uint32_t expected_mark(uint32_t state) {
     }
 }
 
+static bool is_pinned(uintptr_t memory) {
+    const _Atomic uintptr_t *word = kaio_memory_word(memory);
+    uintptr_t value = word == NULL ? 0 : atomic_load(word);
+    return kaio_bits_life(value) == kaio_bits_life(memory) &&
+           kaio_word_state(value) == kaio_memory_held_state(memory) + 1;
+}
+
 static const char *check_slots(const struct kaio_queue_place *queue) {
     uint32_t states[16] = {0};
     uint64_t pins = 0;
@@ -72,8 +79,7 @@ static const char *check_slots(const struct kaio_queue_place *queue) {
         }
         ++states[state];
         pins += state != KAIO_SLOT_FREE;
-        if (state != KAIO_SLOT_FREE && slot->buffer != NULL &&
-            kaio_word_state(atomic_load(&slot->buffer->place.word)) != KAIO_BUFFER_PINNED) {
+        if (state != KAIO_SLOT_FREE && slot->memory != 0 && !is_pinned(slot->memory)) {
             return "a request's buffer is not pinned";
         }
     }
@@ -111,21 +117,26 @@ const char *kaio_testing_fault(const kaio_queue *queue) {
     return check_slots(place);
 }
 
-static uint32_t count_living(struct kaio_table *table) {
+// count_living counts the places that are in a state from `first` to `last`.
+static uint32_t count_living(struct kaio_table *table, uint32_t first, uint32_t last) {
     uint32_t living = 0;
     uint32_t end = kaio_table_end(table);
     for (uint32_t i = 1; i < end; ++i) {
         const struct kaio_place *place = kaio_table_at(table, i, table->place_bytes);
         uint32_t state = kaio_word_state(atomic_load(&place->word));
-        living += state != KAIO_STATE_FREE && state != KAIO_STATE_FORKED;
+        living += state >= first && state <= last;
     }
     return living;
 }
 
 kaio_testing_census kaio_testing_count(void) {
-    return (kaio_testing_census){.queue_count = count_living(&kaio_queues),
-                                 .file_count = count_living(&kaio_files),
-                                 .buffer_count = count_living(&kaio_buffers)};
+    const uint32_t last = KAIO_STATE_FORKED - 1;
+    return (kaio_testing_census){
+        .queue_count = count_living(&kaio_queues, 1, last),
+        .file_count = count_living(&kaio_files, 1, last),
+        .buffer_count = count_living(&kaio_buffers, KAIO_MEMORY_HELD, KAIO_MEMORY_FROZEN),
+        .view_count = count_living(&kaio_buffers, KAIO_VIEW_HELD, KAIO_VIEW_POSTED),
+        .region_count = count_living(&kaio_regions, 1, last)};
 }
 
 uint32_t kaio_testing_age_slots(const kaio_queue *queue, uint64_t ahead) {

@@ -19,7 +19,9 @@ const char *kaio_testing_fault(const kaio_queue *queue);
 typedef struct kaio_testing_census {
     uint32_t queue_count;
     uint32_t file_count;
-    uint32_t buffer_count;
+    uint32_t buffer_count;  // of their own: not the frames of regions and pools
+    uint32_t view_count;
+    uint32_t region_count;  // and pools
 } kaio_testing_census;
 
 kaio_testing_census kaio_testing_count(void);

@@ -11,10 +11,13 @@
 
 #include "table.h"
 
+enum { KAIO_THREAD_POSTS = 5, KAIO_POST_LISTED = 1, KAIO_POST_UNLISTED = 2 };
+
 // A kaio_thread is the public half of a thread: others may leave something for it.
 struct kaio_thread {
     _Alignas(64) struct kaio_place place;
-    _Atomic uint32_t has_post;  // others dropped buffers that are bound to it
+    _Atomic uint32_t has_post;  // others dropped buffers that are bound to it: KAIO_POST_*
+    _Atomic uintptr_t posts[KAIO_THREAD_POSTS];  // their handles, as many as fit
 };
 
 extern _Thread_local uint32_t kaio_thread_number_ __attribute__((tls_model("initial-exec")));

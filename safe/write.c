@@ -5,10 +5,32 @@
 kaio_status kaio_write_new(kaio_queue *queue, kaio_file *file, kaio_range range,
                            kaio_rw_flags flags, kaio_buffer **move_buffer, kaio_write **out_write) {
     struct kaio_transfer transfer = {.kind = KAIO_KIND_WRITE, .range = range, .flags = flags};
+    if (out_write == NULL || move_buffer == NULL) {
+        return kaio_request_null(out_write, KAIO_SUBJECT_BUFFER);
+    }
     uintptr_t bits;
     kaio_status status =
-        kaio_request_new_transfer(queue, file, &transfer, move_buffer, out_write, &bits);
+        kaio_request_new_transfer(queue, file, &transfer, (uintptr_t)*move_buffer, &bits);
     if (kaio_status_is_ok(status)) {
+        *move_buffer = NULL;
+        *out_write = (kaio_write *)bits;
+    }
+    return status;
+}
+
+kaio_status kaio_write_new_shared(kaio_queue *queue, kaio_file *file, kaio_range range,
+                                  kaio_rw_flags flags, kaio_view **move_view,
+                                  kaio_write **out_write) {
+    struct kaio_transfer transfer = {
+        .kind = KAIO_KIND_WRITE, .is_view = true, .range = range, .flags = flags};
+    if (out_write == NULL || move_view == NULL) {
+        return kaio_request_null(out_write, KAIO_SUBJECT_VIEW);
+    }
+    uintptr_t bits;
+    kaio_status status =
+        kaio_request_new_transfer(queue, file, &transfer, (uintptr_t)*move_view, &bits);
+    if (kaio_status_is_ok(status)) {
+        *move_view = NULL;
         *out_write = (kaio_write *)bits;
     }
     return status;
@@ -25,9 +47,29 @@ kaio_status kaio_write_abandon(kaio_write **move_write, kaio_buffer **out_buffer
     if (out_buffer == NULL) {
         return kaio_status_make(KAIO_NULL_ARGUMENT, KAIO_SUBJECT_OUTPUT);
     }
-    kaio_status status = kaio_request_abandon((uintptr_t)*move_write, KAIO_KIND_WRITE, out_buffer);
+    uintptr_t memory;
+    kaio_status status =
+        kaio_request_abandon((uintptr_t)*move_write, KAIO_KIND_WRITE, KAIO_KIND_BUFFER, &memory);
     if (kaio_status_is_ok(status)) {
         *move_write = NULL;
+        *out_buffer = (kaio_buffer *)memory;
+    }
+    return status;
+}
+
+kaio_status kaio_write_abandon_shared(kaio_write **move_write, kaio_view **out_view) {
+    if (move_write == NULL) {
+        return kaio_status_make(KAIO_NULL_ARGUMENT, KAIO_SUBJECT_REQUEST);
+    }
+    if (out_view == NULL) {
+        return kaio_status_make(KAIO_NULL_ARGUMENT, KAIO_SUBJECT_OUTPUT);
+    }
+    uintptr_t memory;
+    kaio_status status =
+        kaio_request_abandon((uintptr_t)*move_write, KAIO_KIND_WRITE, KAIO_KIND_VIEW, &memory);
+    if (kaio_status_is_ok(status)) {
+        *move_write = NULL;
+        *out_view = (kaio_view *)memory;
     }
     return status;
 }
@@ -45,7 +87,31 @@ kaio_status kaio_write_start(kaio_queue *queue, kaio_file *file, kaio_range rang
                              kaio_rw_flags flags, uint64_t user, kaio_buffer **move_buffer,
                              kaio_ticket *out_ticket) {
     struct kaio_transfer transfer = {.kind = KAIO_KIND_WRITE, .range = range, .flags = flags};
-    return kaio_request_start_transfer(queue, file, &transfer, user, move_buffer, out_ticket);
+    if (KAIO_UNLIKELY(out_ticket == NULL || move_buffer == NULL)) {
+        return kaio_request_null(out_ticket, KAIO_SUBJECT_BUFFER);
+    }
+    kaio_status status = kaio_request_start_transfer(queue, file, &transfer, user,
+                                                     (uintptr_t)*move_buffer, out_ticket);
+    if (KAIO_LIKELY(kaio_status_is_ok(status))) {
+        *move_buffer = NULL;
+    }
+    return status;
+}
+
+kaio_status kaio_write_start_shared(kaio_queue *queue, kaio_file *file, kaio_range range,
+                                    kaio_rw_flags flags, uint64_t user, kaio_view **move_view,
+                                    kaio_ticket *out_ticket) {
+    struct kaio_transfer transfer = {
+        .kind = KAIO_KIND_WRITE, .is_view = true, .range = range, .flags = flags};
+    if (KAIO_UNLIKELY(out_ticket == NULL || move_view == NULL)) {
+        return kaio_request_null(out_ticket, KAIO_SUBJECT_VIEW);
+    }
+    kaio_status status = kaio_request_start_transfer(queue, file, &transfer, user,
+                                                     (uintptr_t)*move_view, out_ticket);
+    if (KAIO_LIKELY(kaio_status_is_ok(status))) {
+        *move_view = NULL;
+    }
+    return status;
 }
 
 kaio_status kaio_write_set_priority(kaio_write *write, kaio_priority priority) {

@@ -32,6 +32,14 @@ KAIO_MUST_USE kaio_status kaio_write_new(kaio_queue *queue, kaio_file *file, kai
                                          kaio_rw_flags flags, kaio_buffer **move_buffer,
                                          kaio_write **out_write);
 
+// kaio_write_new_shared is kaio_write_new from a view, which other writes may share: see view.h.
+//
+// Ownership: on OK `*move_view` is the request's and becomes NULL; it comes back in the completion.
+// Errors:    those of kaio_write_new, about a view.
+KAIO_MUST_USE kaio_status kaio_write_new_shared(kaio_queue *queue, kaio_file *file,
+                                                kaio_range range, kaio_rw_flags flags,
+                                                kaio_view **move_view, kaio_write **out_write);
+
 // Out of line half of kaio_write_push.
 KAIO_CONSUMES kaio_ticket kaio_write_push_(kaio_write *write, uint64_t user);
 
@@ -57,11 +65,16 @@ static inline kaio_ticket kaio_write_push(kaio_write **move_write, uint64_t user
 // kaio_write_abandon dissolves an idle `*move_write`, which becomes NULL, and gives its buffer
 // back.
 //
-// Errors: STALE (also once it was pushed), WRONG_THREAD, REENTERED, FORKED: nothing has changed.
+// Errors: ACCESS(view): it has a view, not a buffer. STALE (also once it was pushed), WRONG_THREAD,
+//         REENTERED, FORKED. Nothing has changed.
 KAIO_MUST_USE kaio_status kaio_write_abandon(kaio_write **move_write, kaio_buffer **out_buffer);
 
-// kaio_write_drop abandons `*move_write` and drops its buffer. From another thread the request
-// becomes one that the queue's owner takes, REFUSED.
+// kaio_write_abandon_shared is the same for a write that was given a view, and ACCESS(buffer) for
+// any other.
+KAIO_MUST_USE kaio_status kaio_write_abandon_shared(kaio_write **move_write, kaio_view **out_view);
+
+// kaio_write_drop abandons `*move_write` and drops its buffer or view. From another thread the
+// request becomes one that the queue's owner takes, REFUSED.
 void kaio_write_drop(kaio_write **move_write);
 
 // kaio_write_start is kaio_write_new and kaio_write_push in one call, with the answers of the
@@ -69,6 +82,12 @@ void kaio_write_drop(kaio_write **move_write);
 KAIO_MUST_USE kaio_status kaio_write_start(kaio_queue *queue, kaio_file *file, kaio_range range,
                                            kaio_rw_flags flags, uint64_t user,
                                            kaio_buffer **move_buffer, kaio_ticket *out_ticket);
+
+// kaio_write_start_shared is kaio_write_new_shared and kaio_write_push in one call.
+KAIO_MUST_USE kaio_status kaio_write_start_shared(kaio_queue *queue, kaio_file *file,
+                                                  kaio_range range, kaio_rw_flags flags,
+                                                  uint64_t user, kaio_view **move_view,
+                                                  kaio_ticket *out_ticket);
 
 // kaio_write_set_priority gives an idle `write` a `priority`, instead of the one it has.
 //
@@ -87,14 +106,15 @@ KAIO_MUST_USE kaio_status kaio_write_retarget(kaio_write *write, kaio_file *file
 // without flags and priority.
 //
 // Ownership: on OK `*move_write` becomes NULL, its handle is stale, and `*out_read` is yours.
-// Errors:    ACCESS(file), ALIGN(size or file offset): the file is not for reading, or not like
-//            this. STALE, WRONG_THREAD, REENTERED, FORKED. Nothing has changed.
+// Errors:    ACCESS(view): its bytes are shared, and not to be changed. ACCESS(file), ALIGN(size or
+//            file offset): the file is not for reading, or not like this. STALE, WRONG_THREAD,
+//            REENTERED, FORKED. Nothing has changed.
 KAIO_MUST_USE kaio_status kaio_write_into_read(kaio_write **move_write, kaio_read **out_read);
 
 // kaio_write_rest_start goes on behind a write that ended SHORT: it starts a write of what is left,
-// with the buffer of `completion` and its `user`.
+// with the buffer or view of `completion` and its `user`.
 //
-// Ownership: on OK `completion->buffer` is the request's and becomes NULL.
+// Ownership: on OK `completion->buffer` or `view` is the request's and becomes NULL.
 // Errors:    EMPTY(size): `completion` is no write that ended SHORT. ALIGN with the numbers, where
 //            the rest is no longer as direct I/O needs it. Else those of kaio_write_start. Nothing
 //            has changed.

@@ -31,6 +31,7 @@ int code_case_missing(kaio_status status) {
         case KAIO_LIMIT:
         case KAIO_OS_ERROR:
         case KAIO_INTERRUPTED:
+        case KAIO_MODIFIED_IN_FLIGHT:
             return 2;
     }
     return 1;

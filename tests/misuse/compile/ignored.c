@@ -5,6 +5,11 @@
 extern kaio_queue *queue;
 extern kaio_file *file;
 extern kaio_buffer *buffer;
+extern kaio_view *view;
+extern kaio_region *region;
+extern kaio_pool *pool;
+extern kaio_region_counts framed;
+extern kaio_pool_counts pooled;
 extern kaio_read *reading;
 extern kaio_write *writing;
 extern kaio_sync *syncing;

@@ -1,0 +1,116 @@
+#include "kaio/safe/region.h"
+
+#include "frames.h"
+#include "memory.h"
+
+static kaio_status check(const void *bytes, size_t frame_bytes, uint32_t frame_count,
+                         const void *output) {
+    if (bytes == NULL || output == NULL) {
+        return kaio_status_make(KAIO_NULL_ARGUMENT,
+                                bytes == NULL ? KAIO_SUBJECT_MEMORY : KAIO_SUBJECT_OUTPUT);
+    }
+    if (frame_bytes == 0 || frame_bytes > KAIO_BUFFER_SIZE_MAX_BYTES) {
+        return kaio_status_pair(KAIO_RANGE, KAIO_SUBJECT_SIZE, frame_bytes,
+                                KAIO_BUFFER_SIZE_MAX_BYTES);
+    }
+    size_t room_bytes = UINTPTR_MAX - (uintptr_t)bytes;
+    if (frame_count == 0 || frame_count > room_bytes / frame_bytes) {
+        return kaio_status_pair(KAIO_RANGE, KAIO_SUBJECT_FRAMES, frame_count,
+                                room_bytes / frame_bytes);
+    }
+    return kaio_status_ok();
+}
+
+kaio_status kaio_region_adopt(void *bytes, size_t frame_bytes, uint32_t frame_count,
+                              kaio_release_handler *on_release, void *context,
+                              kaio_region **out_region) {
+    kaio_process_check();
+    kaio_status status = check(bytes, frame_bytes, frame_count, out_region);
+    if (!kaio_status_is_ok(status)) {
+        return status;
+    }
+    struct kaio_region_place *region;
+    status = kaio_region_make(KAIO_KIND_REGION, bytes, frame_bytes, frame_count, &region);
+    if (kaio_status_is_ok(status)) {
+        region->on_release = on_release;
+        region->context = context;
+        *out_region = (kaio_region *)kaio_region_open(region);
+    }
+    return status;
+}
+
+// take takes a frame of an entered region, which stays entered for it when that is OK.
+static kaio_status take(struct kaio_region_place *region, uint32_t frame_number,
+                        kaio_buffer **out_buffer) {
+    uint32_t frame_count = atomic_load_explicit(&region->frame_count, memory_order_relaxed);
+    if (frame_number >= frame_count) {
+        return kaio_status_pair(KAIO_RANGE, KAIO_SUBJECT_FRAMES, frame_number, frame_count);
+    }
+    if (kaio_thread_number() == KAIO_NO_THREAD) {
+        return kaio_status_make(KAIO_NO_MEMORY, KAIO_SUBJECT_BUFFER);
+    }
+    uintptr_t bits = kaio_frame_take(region, frame_number);
+    if (bits == 0) {
+        return kaio_status_make(KAIO_BUSY, KAIO_SUBJECT_BUFFER);
+    }
+    *out_buffer = (kaio_buffer *)bits;
+    return kaio_status_ok();
+}
+
+kaio_status kaio_region_take(kaio_region *region, uint32_t frame_number, kaio_buffer **out_buffer) {
+    if (out_buffer == NULL) {
+        return kaio_status_make(KAIO_NULL_ARGUMENT, KAIO_SUBJECT_OUTPUT);
+    }
+    kaio_memory_collect();
+    kaio_status status;
+    struct kaio_region_place *place =
+        kaio_region_enter((uintptr_t)region, KAIO_KIND_REGION, &status);
+    if (place == NULL) {
+        return status;
+    }
+    status = take(place, frame_number, out_buffer);
+    if (!kaio_status_is_ok(status)) {
+        kaio_region_leave(place);
+    }
+    return status;
+}
+
+kaio_status kaio_region_count(kaio_region *region, kaio_region_counts *out_counts) {
+    if (out_counts == NULL) {
+        return kaio_status_make(KAIO_NULL_ARGUMENT, KAIO_SUBJECT_OUTPUT);
+    }
+    kaio_status why;
+    struct kaio_region_place *place = kaio_region_enter((uintptr_t)region, KAIO_KIND_REGION, &why);
+    if (place == NULL) {
+        return why;
+    }
+    *out_counts = (kaio_region_counts){
+        .frame_count = atomic_load_explicit(&place->frame_count, memory_order_relaxed),
+        .out_count = atomic_load(&place->out_count) - 1};  // less this call's own
+    kaio_region_leave(place);
+    return kaio_status_ok();
+}
+
+kaio_status kaio_region_close(kaio_region **move_region) {
+    if (move_region == NULL) {
+        return kaio_status_make(KAIO_NULL_ARGUMENT, KAIO_SUBJECT_REGION);
+    }
+    kaio_memory_collect();
+    uintptr_t bits = (uintptr_t)*move_region;
+    kaio_status status = kaio_region_end_begin(bits, KAIO_KIND_REGION);
+    if (kaio_status_is_ok(status)) {
+        *move_region = NULL;  // first: the hook may reuse the variable
+        kaio_region_end_finish(bits);
+    }
+    return status;
+}
+
+void kaio_region_drop(kaio_region **move_region) {
+    if (move_region == NULL) {
+        return;
+    }
+    uintptr_t bits = (uintptr_t)*move_region;
+    *move_region = NULL;
+    kaio_memory_collect();
+    kaio_region_give_up(bits, KAIO_KIND_REGION);
+}
