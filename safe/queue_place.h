@@ -67,19 +67,19 @@ struct kaio_queue_place {
 
     uint32_t staged_first;  // staged[staged_first..staged_end) are to be sent, in this order
     uint32_t staged_end;
-    struct kaio_raw_iocb **staged;  // room for `depth`
     uint32_t chunk_count;           // the most that one system call sends
-    uint32_t spin_ns;               // how long to look at the ring before a wait blocks
-    uint32_t has_pgetevents;        // 0: the kernel was not asked yet, or has it not
+    struct kaio_raw_iocb **staged;  // room for `depth`
 
     kaio_raw_context ctx;
     struct kaio_raw_ring_consumer consumer;  // ring NULL: reap by the system call
     uint32_t sync_epoch;
+    uint32_t has_pgetevents;  // 0: the kernel was not asked yet, or has it not
 
     struct kaio_attachment *attachments;
     uint32_t attachment_capacity;
     uint32_t attachment_count;
     uint32_t seen_deferred_count;
+    uint32_t spin_ns;  // how long to look at the ring before a wait blocks
 
     int event_fd;  // -1: none
 
@@ -97,11 +97,11 @@ struct kaio_queue_place {
     struct kaio_tally tallies[KAIO_QUEUE_KIND_COUNT];  // [kind - 1]
 
     // ---- waking, by any thread: queue_wake.c ----
-    _Alignas(64) _Atomic uint32_t is_woken;  // no run has ended for it yet
-    _Atomic uint32_t waker_count;            // threads that may be writing to wake_fd
-    _Atomic uint32_t is_blocking;            // a run sleeps, or is about to
-    _Atomic int wake_fd;                     // an eventfd; -1: no run has been yet
-    uint32_t is_armed;                       // the kernel polls it, beside the requests
+    _Atomic uint32_t is_woken;     // no run has ended for it yet
+    _Atomic uint32_t waker_count;  // threads that may be writing to wake_fd
+    _Atomic uint32_t is_blocking;  // a run sleeps, or is about to
+    _Atomic int wake_fd;           // an eventfd; -1: no run has been yet
+    uint32_t is_armed;             // the kernel polls it, beside the requests
     struct kaio_raw_iocb wake_iocb;
 };
 
