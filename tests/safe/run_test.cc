@@ -633,6 +633,7 @@ TEST_F(RunTest, ADropInsideAHandlerTakesEffectWhenTheRunReturns) {
         EXPECT_CODE(KAIO_STALE, kaio_read_start(alias, file_, result->range, kaio_rw_none(), 1,
                                                 &result->buffer, &ticket));
         EXPECT_NE(result->buffer, nullptr);
+        EXPECT_EQ(kaio_testing_count().queue_count, 1u) << "nor does a call end it";
     };
     const kaio_handlers handlers = AllHandlers();
     kaio_run_report report = {};

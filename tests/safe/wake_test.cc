@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
@@ -290,6 +291,43 @@ TEST_F(WakeTest, AThreadThatEndsInsideAHandlerLeavesAQueueThatCanBeAttached) {
     EXPECT_OK(kaio_queue_run(left, &handlers, nullptr, kaio_deadline_never(), &report));
     EXPECT_EQ(report.completed_count, 2u);
     EXPECT_OK(kaio_queue_close(&left));
+}
+
+// Forbidden, and still nobody else's harm: the queue is in a run for ever, and ends with its
+// thread.
+TEST_F(WakeTest, AHandlerThatJumpsOutLeavesAQueueThatAnswersAndEndsWithItsThread) {
+    const kaio_queue_options options = Options();
+    kaio_queue *left = nullptr;
+    std::thread([&] {
+        static jmp_buf out;
+        ASSERT_OK(kaio_queue_open(&options, &left));
+        kaio_buffer *buffer = NewBuffer(8, 8);
+        kaio_ticket ticket = {};
+        ASSERT_OK(kaio_read_start(left, zero_, Range(0, 8), kaio_rw_none(), 1, &buffer, &ticket));
+        kaio_handlers handlers = {};
+        handlers.on_read = [](void *, uint64_t, kaio_read_result *result) {
+            kaio_buffer_drop(&result->buffer);
+            longjmp(out, 1);
+        };
+        kaio_run_report report = {};
+        if (setjmp(out) == 0) {
+            kaio_ignore(kaio_queue_run(left, &handlers, nullptr, kaio_deadline_never(), &report));
+            ADD_FAILURE() << "it did not jump";
+        }
+        uint32_t ready = 0;
+        kaio_queue_counts counts = {};
+        kaio_queue *alias = left;
+        EXPECT_CODE(KAIO_REENTERED, kaio_queue_wait(left, 0, kaio_deadline_now(), &ready));
+        EXPECT_CODE(KAIO_REENTERED, kaio_queue_close(&alias));
+        EXPECT_OK(kaio_queue_count(left, &counts));
+        EXPECT_EQ(counts.free_count, counts.depth);
+        EXPECT_EQ(kaio_testing_fault(left), nullptr);
+        kaio_queue_drop(&alias);
+        EXPECT_EQ(kaio_testing_count().queue_count, 2u) << "not yet";
+    }).join();
+
+    EXPECT_EQ(kaio_testing_count().queue_count, 1u);
+    kaio_queue_wake(left);
 }
 
 // ---- processes ----
