@@ -46,7 +46,7 @@ class EintrTest : public QueueTest {
         SetTimer(0);
         sigaction(SIGALRM, &old_action_, nullptr);
         EXPECT_EQ(Counts().free_count, kDepth);
-        EXPECT_EQ(Counts().duplicate_count, 0u);
+        EXPECT_EQ(Counters().duplicate_count, 0u);
         for (uint32_t i = 0; i < kDepth; ++i) {
             EXPECT_OK(kaio_file_close(&files_[i]));
             close(pipes_[i][1]);

@@ -75,7 +75,7 @@ TEST_F(WakeTest, AThreadWakesARunThatSleeps) {
     waker.join();
     EXPECT_EQ(Run(kaio_deadline_after_ns(1000000)), KAIO_RUN_DEADLINE) << "it counts once";
     EXPECT_EQ(Counts().in_flight_count, 1u);
-    EXPECT_EQ(Counts().duplicate_count, 0u);
+    EXPECT_EQ(Counters().duplicate_count, 0u);
 }
 
 // Each wake is answered by a run before the next one is sent: none is lost, and none counts twice.
@@ -102,7 +102,7 @@ TEST_F(WakeTest, OneWakeIsOneWokenRunInARaceWithBlocking) {
     waker.join();
 
     EXPECT_EQ(Run(kaio_deadline_after_ns(1000000)), KAIO_RUN_DEADLINE);
-    EXPECT_EQ(Counts().duplicate_count, 0u);
+    EXPECT_EQ(Counters().duplicate_count, 0u);
 }
 
 // Many wakers, which do not wait: the last wake is seen by a run that begins after it.
