@@ -6,6 +6,9 @@
 #include "request.h"
 
 kaio_status kaio_queue_refusal_of(const struct kaio_slot *slot) {
+    if (slot->refusal == KAIO_OK) {
+        return kaio_status_ok();
+    }
     kaio_status status = kaio_status_make((kaio_code)slot->refusal, KAIO_SUBJECT_REQUEST);
     if (slot->refusal == KAIO_MODIFIED_IN_FLIGHT) {
         status.subject = KAIO_SUBJECT_VIEW;

@@ -124,6 +124,20 @@ TEST_F(TransferTest, AReadAcrossTheEndIsShortAndTheNextOneEnds) {
     kaio_completion_drop(&completion);
 }
 
+TEST_F(TransferTest, WhatWasNotRefusedHasAPlainOkAsItsRefusal) {
+    Open(temp_.path(), O_RDONLY);
+    kaio_status ok;
+    memset(&ok, 0, sizeof ok);
+    kaio_buffer *buffer = NewBuffer(4096);
+    for (const uint64_t offset_bytes : {0, 9990, 10000}) {  // full, short, end
+        StartRead(file_, offset_bytes, &buffer);
+        const kaio_completion completion = WaitAndTake();
+        EXPECT_EQ(memcmp(&completion.refusal, &ok, sizeof ok), 0) << Text(completion.refusal);
+        buffer = completion.buffer;
+    }
+    kaio_buffer_drop(&buffer);
+}
+
 TEST_F(TransferTest, ATransferOfNoBytesIsFull) {
     Open(temp_.path(), O_RDONLY);
     kaio_buffer *buffer = NewBuffer(512);
