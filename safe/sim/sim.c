@@ -147,6 +147,29 @@ static struct kaio_raw_event *events_of(const struct context *context) {
     return (struct kaio_raw_event *)(void *)(context->ring + 1);
 }
 
+static int event_fd_of(const struct kaio_raw_iocb *iocb) {
+    return (iocb->aio_flags & KAIO_RAW_FLAG_RESFD) != 0 ? (int)iocb->aio_resfd : -1;
+}
+
+// hold_event_fd and let_event_fd_go keep a request's eventfd open for as long as it is in flight,
+// whoever closes the descriptor, as the kernel does.
+static long hold_event_fd(struct kaio_raw_iocb *iocb) {
+    int event_fd = event_fd_of(iocb);
+    if (event_fd < 0) {
+        return 0;
+    }
+    int held = fcntl(event_fd, F_DUPFD_CLOEXEC, 0);
+    iocb->aio_resfd = (uint32_t)held;
+    return held < 0 ? -errno : 0;
+}
+
+static void let_event_fd_go(const struct kaio_raw_iocb *iocb) {
+    int event_fd = event_fd_of(iocb);
+    if (event_fd >= 0) {
+        (void)close(event_fd);
+    }
+}
+
 // post puts an event into the ring, then raises `event_fd`, if there is one.
 static void post(struct context *context, const struct kaio_raw_event *event, int event_fd) {
     struct kaio_raw_ring *ring = context->ring;
@@ -367,7 +390,7 @@ static int64_t perform(const struct kaio_raw_iocb *iocb, kaio_sim_cause *out_cau
 static void end_pending(struct context *context, uint32_t index, kaio_sim_cause cause,
                         int64_t result) {
     struct kaio_raw_iocb iocb = context->pending[index];
-    int event_fd = (iocb.aio_flags & KAIO_RAW_FLAG_RESFD) != 0 ? (int)iocb.aio_resfd : -1;
+    int event_fd = event_fd_of(&iocb);
     struct kaio_raw_event event = {
         .data = iocb.aio_data, .obj = context->objects[index], .res = result};
     uint32_t rest = --context->pending_count - index;
@@ -381,6 +404,7 @@ static void end_pending(struct context *context, uint32_t index, kaio_sim_cause 
     if (is_doubled) {
         post(context, &event, event_fd);
     }
+    let_event_fd_go(&iocb);
     tell_request(KAIO_SIM_ENDED, (kaio_raw_context)(uintptr_t)context->ring, cause, result,
                  is_doubled ? 2 : 1, &iocb);
 }
@@ -442,7 +466,9 @@ static long consider(const struct context *context, const struct kaio_raw_iocb *
     return check(context, iocb);
 }
 
-static void take(struct context *context, struct kaio_raw_iocb *iocb) {
+// take makes `iocb` one that is in flight, as `copy`.
+static void take(struct context *context, struct kaio_raw_iocb *iocb,
+                 const struct kaio_raw_iocb *copy) {
     iocb->aio_key = 0;
     ++calls.request_count;
     if ((iocb->aio_flags & KAIO_RAW_FLAG_IOPRIO) != 0) {
@@ -450,7 +476,7 @@ static void take(struct context *context, struct kaio_raw_iocb *iocb) {
         calls.last_ioprio = (uint16_t)iocb->aio_reqprio;
     }
     context->objects[context->pending_count] = (uintptr_t)iocb;
-    context->pending[context->pending_count++] = *iocb;
+    context->pending[context->pending_count++] = *copy;
     tell_request(KAIO_SIM_TOOK, (kaio_raw_context)(uintptr_t)context->ring, KAIO_SIM_HONEST, 0, 0,
                  iocb);
     if (!script.hold && !script.late && !happens(script.chances.delay, STREAM_REQUESTS)) {
@@ -461,14 +487,18 @@ static void take(struct context *context, struct kaio_raw_iocb *iocb) {
 // accept takes iocbs[0..nr) until one is wrong; returns as io_submit does.
 static long accept(struct context *context, long nr, struct kaio_raw_iocb **iocbs) {
     for (long i = 0; i < nr; ++i) {
+        struct kaio_raw_iocb copy = *iocbs[i];
         kaio_sim_cause cause;
-        long error = consider(context, iocbs[i], &cause);
+        long error = consider(context, &copy, &cause);
+        if (error == 0) {
+            error = hold_event_fd(&copy);
+        }
         if (error != 0) {
             tell_request(KAIO_SIM_REFUSED, (kaio_raw_context)(uintptr_t)context->ring, cause, error,
                          0, iocbs[i]);
             return i > 0 ? i : error;
         }
-        take(context, iocbs[i]);
+        take(context, iocbs[i], &copy);
     }
     return nr;
 }
@@ -561,10 +591,10 @@ long kaio_sim_getevents(kaio_raw_context ctx, long min_nr, long nr,
         wait_for(context, min_nr, timeout);
     }
     long count = copy_out(context, nr, out_events);
-    tell_call(KAIO_SIM_GOT, ctx, (uint64_t)min_nr, count);
     while (is_missing && complete_one(context)) {
     }
     errno = saved_errno;
+    tell_call(KAIO_SIM_GOT, ctx, (uint64_t)min_nr, count);
     return count;
 }
 
@@ -638,6 +668,7 @@ long kaio_sim_cancel(kaio_raw_context ctx, struct kaio_raw_iocb *iocb,
 static void finish_silently(struct context *context) {
     while (context->pending_count > 0) {
         const struct kaio_raw_iocb *iocb = &context->pending[--context->pending_count];
+        let_event_fd_go(iocb);
         if (iocb->aio_lio_opcode != KAIO_RAW_CMD_POLL) {
             kaio_sim_cause cause;
             int64_t result = perform(iocb, &cause);

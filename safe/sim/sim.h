@@ -99,7 +99,7 @@ typedef enum kaio_sim_event {
     KAIO_SIM_REFUSED = 4,  // it did not take one: answer, `request`; nothing behind it is looked at
     KAIO_SIM_SUBMITTED = 5,  // and returns: answer
     KAIO_SIM_ENDED = 6,      // a request ended: answer is its result, `count` its events: 0 to 2
-    KAIO_SIM_GOT = 7,        // io_getevents took `answer` events out of the ring, asked for `count`
+    KAIO_SIM_GOT = 7,  // io_getevents returns, asked for `count`: `answer` events, the oldest ones
     KAIO_SIM_CANCELLED = 8,  // io_cancel returns: answer
     KAIO_SIM_DESTROYED = 9   // io_destroy returns: answer
 } kaio_sim_event;
