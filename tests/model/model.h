@@ -1,0 +1,280 @@
+// The reference model: what state every object is in, and what each call must answer.
+//
+// Each public function has a counterpart here with the same arguments. The caller makes the real
+// call first and then asks the counterpart, which follows the contract in the headers, consumes the
+// notes of the simulated kernel in the order in which the contract lets the library ask it, and
+// checks each of them. So nothing is "one of": what the kernel chose is known, the rest follows.
+// One thread, and simple lists: what is fast and clever in safe/ has no counterpart.
+
+#ifndef KAIO_TESTS_MODEL_MODEL_H_
+#define KAIO_TESTS_MODEL_MODEL_H_
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <set>
+#include <string>
+#include <unordered_set>
+#include <vector>
+
+#include "kaio/safe/kaio.h"
+#include "kaio/safe/sim/sim.h"
+#include "tests/model/world.h"
+
+namespace kaio_model {
+
+using Bits = uintptr_t;
+
+struct Queue;
+struct Request;
+
+struct Buffer {
+    Bits bits = 0;
+    uint8_t *address = nullptr;
+    std::vector<uint8_t> bytes;  // what must be in it
+    bool is_pinned = false;
+    bool is_bound = false;   // to the main thread
+    bool is_posted = false;  // another thread dropped it
+};
+
+struct File {
+    Bits bits = 0;
+    int fd = -1;
+    bool is_owned = false;
+    bool is_readable = true;
+    bool is_writable = true;
+    bool is_append = false;
+    bool is_forced = false;   // RWF_NOWAIT goes with every transfer
+    bool is_dropped = false;  // to be closed by the last queue that knows it
+    kaio_alignment alignment = {};
+    const Resource *resource = nullptr;
+    std::set<Queue *> queues;  // that it is attached to
+};
+
+enum class State { kIdle, kStaged, kInFlight, kFinished };
+
+struct Request {
+    uint64_t id = 0;
+    Bits bits = 0;  // its handle, and its ticket
+    kaio_operation operation = KAIO_NO_OPERATION;
+    Queue *queue = nullptr;
+    File *file = nullptr;
+    Buffer *buffer = nullptr;
+    kaio_range range = {};
+    uint32_t flags = 0;      // as asked for
+    bool is_forced = false;  // RWF_NOWAIT besides
+    uint32_t sent_flags = 0;
+    kaio_priority priority = {};
+    kaio_sync_kind kind = KAIO_SYNC_DATA;
+    kaio_poll_events events = {};
+    uint64_t user = 0;
+
+    State state = State::kIdle;
+    kaio_code stray = KAIO_OK;  // given up where it must not be
+    std::set<Request *> waits_for;
+    bool is_preceded = false;
+    bool is_cancelled = false;
+    bool has_failed = false;  // a write that syncs must hear of
+    kaio_code refusal = KAIO_OK;
+    int64_t result = 0;
+    bool is_ending = false;  // a poll that its queue's end asked for
+    uint64_t group = 0;      // finished requests of one group may come in any order
+};
+
+struct Event {
+    uint64_t request_id;
+    int64_t result;
+};
+
+struct Queue {
+    Bits bits = 0;
+    uint64_t ctx = 0;
+    uint32_t depth = 0;
+    uint32_t chunk_count = UINT32_MAX;  // the most that one submit is given
+    bool has_ring = false;
+    int event_fd = -1;
+    bool is_raised = false;
+    bool has_owner = true;  // the main thread
+    bool is_ending = false;
+    bool is_quiet = true;  // the kernel has nothing of it, once it is ending
+    bool is_drop_asked = false;
+    kaio_destroy_report report = {};
+    std::deque<Request *> staged;
+    std::deque<Request *> held;
+    std::deque<Request *> finished;
+    std::deque<Event> ring;
+    uint32_t in_flight_count = 0;
+    uint64_t duplicate_count = 0;
+};
+
+enum class Deadline { kNow, kSoon, kFar };
+
+// A note of the kernel's, or, where an id or a handle is not 0, of what a signal handler did in
+// between: it gave a request up, or dropped a queue.
+struct Note {
+    kaio_sim_note kernel;
+    uint64_t stray_id;
+    kaio_code stray;
+    Bits dropped_queue;
+};
+
+// What must not be lost.
+struct Census {
+    uint32_t queue_count = 0;
+    uint32_t file_count = 0;
+    uint32_t buffer_count = 0;
+};
+
+class Model {
+  public:
+    explicit Model(World *world) : world_(world) {}
+
+    // ---- what there is ----
+    std::vector<std::unique_ptr<Queue>> queues;
+    std::vector<std::unique_ptr<File>> files;
+    std::vector<std::unique_ptr<Buffer>> buffers;
+    std::vector<std::unique_ptr<Request>> requests;  // not taken yet
+    std::vector<Bits> stale;                         // handles that were good once
+    std::vector<Note> log;
+
+    Queue *FindQueue(Bits bits);
+    File *FindFile(Bits bits);  // open ones
+    Buffer *FindBuffer(Bits bits);
+    Request *FindRequest(Bits bits);
+    Request *RequestOf(uint64_t id);
+    uint32_t Count(const Queue *queue, State state) const;
+    kaio_queue_counts Counts(const Queue *queue) const;
+    uint32_t Pins(const Queue *queue, const File *file) const;
+    bool IsOurs(const Queue *queue) const;
+    Census Living() const;
+    // What stays behind for ever, since the kernel could not be stopped.
+    Census leaked;
+
+    // Answers of a signal handler or of another thread, which change nothing but strays.
+    kaio_status PeekQueue(Bits queue, bool is_nested, bool is_other_thread);
+    kaio_status PeekRequest(Bits request, kaio_operation operation, bool is_nested,
+                            bool is_other_thread);
+
+    // ---- the counterparts ----
+    kaio_status QueueOpen(const kaio_queue_options &options, Bits queue);
+    kaio_status QueueClose(Bits queue);
+    kaio_status QueueDetach(Bits queue);
+    kaio_status QueueAttach(Bits queue);
+    kaio_status QueueFlush(Bits queue, kaio_flush_report *report);
+    kaio_status QueueWait(Bits queue, uint32_t min_count, Deadline deadline, uint32_t *ready_count);
+    kaio_status QueueDrain(Bits queue, Deadline deadline, kaio_queue_counts *left);
+    kaio_status QueueTake(Bits queue, const kaio_completion &got);
+    kaio_status QueueCancel(Bits queue, uint64_t ticket, kaio_cancel_answer *answer);
+    kaio_status QueueCount(Bits queue, kaio_queue_counts *counts);
+    kaio_status QueueAsFd(Bits queue, int got_fd);
+    // Destroying with a handler: OnLost for each request that comes, AfterLost when its handler
+    // returns, QueueDestroy at last, which is told whether any came.
+    void OnLost(Bits queue, const kaio_completion &got, bool keeps_buffer);
+    void AfterLost(Bits buffer);
+    kaio_status QueueDestroy(Bits queue, bool has_handler, bool has_begun,
+                             kaio_destroy_report *report);
+    void QueueDrop(Bits queue);
+    void QueueDropElsewhere(Bits queue);
+
+    kaio_status FileNew(int fd, const Resource *resource, bool is_owned, int flags, Bits file);
+    kaio_status FileUse(Bits file, File **out_file);  // as_fd, alignment, allow_stall
+    kaio_status FileAttach(Bits file, Bits queue);
+    kaio_status FileDetach(Bits file, Bits queue);
+    kaio_status FileClose(Bits file, bool is_other_thread);
+    void FileDrop(Bits file, bool is_other_thread);
+    bool IsOwned(int fd) const;
+
+    void BufferNew(Bits buffer, size_t size_bytes);
+    kaio_status BufferDetach(Bits buffer);
+    void BufferDrop(Bits buffer);
+    void BufferDropElsewhere(Bits buffer);
+    void Collect();  // what other threads dropped
+
+    kaio_status TransferNew(kaio_operation operation, Bits queue, Bits file, kaio_range range,
+                            uint32_t flags, Bits buffer, Bits request);
+    kaio_status SyncNew(Bits queue, Bits file, kaio_sync_kind kind, Bits request);
+    kaio_status PollNew(Bits queue, Bits file, kaio_poll_events events, Bits request);
+    uint64_t Push(Bits request, kaio_operation operation, uint64_t user);
+    void PushElsewhere(Bits request, kaio_operation operation);
+    kaio_status Abandon(Bits request, kaio_operation operation, Bits *buffer);
+    void Drop(Bits request, kaio_operation operation);
+    kaio_status SetPriority(Bits request, kaio_operation operation, kaio_priority priority);
+    kaio_status Retarget(Bits request, kaio_operation operation, Bits file, kaio_range range,
+                         uint32_t flags);
+    kaio_status Retype(Bits request, kaio_operation from, Bits new_request);
+
+    void Completed();                           // the simulated kernel was asked to go on
+    void Forged(Queue *queue, int64_t result);  // an event that names nothing
+    void CheckNothingLeft();                    // every note was used
+    void CheckClosed();                         // what was closed is
+    void CheckCompletion(const Request &request, const kaio_completion &got);
+
+  private:
+    kaio_status Enter(Bits bits, Queue **out_queue);
+    kaio_status EnterRequest(Bits bits, kaio_operation operation, bool gives_up, Request **out);
+    const kaio_sim_note &Next(kaio_sim_event event, const Queue *queue);
+    bool HasNote();
+    void HearHandlers();
+    void HearEnds();
+    void Ended(const kaio_sim_note &note);
+    void Transfer(Request *request, const kaio_sim_note &note);
+    void CheckRead(const Request &request, const kaio_sim_note &note, uint64_t asked_bytes);
+    void CheckSent(const Queue &queue, const Request &request, const kaio_sim_request &got);
+
+    kaio_flush_report Flush(Queue *queue);
+    void Took(Queue *queue, const kaio_sim_note &note);
+    void Refuse(Queue *queue, int error);
+    void Reap(Queue *queue);
+    void Got(Queue *queue, int64_t count);
+    void Settle(Queue *queue, const Event &event);
+    kaio_status WaitFor(Queue *queue, uint32_t min_count, Deadline deadline);
+    void CollectStrays(Queue *queue);
+    Request *TakeOne(Queue *queue, const kaio_completion &got);
+
+    void Finish(Request *request);
+    void AppendFinished(Request *request);
+    void ReleaseSync(Request *sync);
+    void Stage(Request *request, uint64_t user);
+    void Free(Request *request);
+    bool IsWhole(const Request &request) const;
+
+    void BeginDestroy(Queue *queue);
+    kaio_destroy_report EndDestroy(Queue *queue);
+    kaio_destroy_report DestroyQuietly(Queue *queue);
+    void Lose(Request *request);
+
+    kaio_status CheckTransfer(kaio_operation operation, const File &file, const Buffer &buffer,
+                              kaio_range range, uint32_t flags);
+    kaio_status CheckRange(kaio_range range, const Buffer &buffer);
+    kaio_status LookBuffer(Bits bits, Buffer **out_buffer);
+    Request *Make(kaio_operation operation, Queue *queue, File *file, Bits bits);
+    void Leave(Queue *queue, File *file);
+    void LeaveOwn(File *file, uint32_t *pins, uint32_t *queue_count);
+    void Sweep(Queue *queue);
+    void End(File *file);
+    void Erase(Buffer *buffer);
+    void Erase(Queue *queue);
+    void IsNew(Bits bits);
+
+    World *world_;
+    size_t used_ = 0;
+    uint64_t last_id_ = 0;
+    uint64_t last_group_ = 0;
+    std::unordered_set<Bits> ever_;
+    struct Closed {
+        int fd;
+        const Resource *resource;
+    };
+    std::vector<Closed> closed_;
+    std::vector<std::unique_ptr<Queue>> lost_queues_;
+    std::vector<std::unique_ptr<Request>> lost_requests_;
+    bool has_post_ = false;
+};
+
+kaio_status Answer(kaio_code code, kaio_subject subject, uint64_t detail = 0, int32_t os_error = 0);
+
+std::string Text(kaio_status status);
+
+}  // namespace kaio_model
+
+#endif  // KAIO_TESTS_MODEL_MODEL_H_
