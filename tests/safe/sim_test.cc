@@ -7,6 +7,8 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <thread>
+
 #include "tests/support/safe_test.h"
 
 namespace kaio_test {
@@ -741,6 +743,37 @@ TEST_F(SetupTest, AKernelWithoutAioIsReportedAsItIs) {
 
 TEST_F(SetupTest, AFullSystemIsALimit) {
     EXPECT_CODE(KAIO_LIMIT, OpenWith(EAGAIN));
+}
+
+// A handler that interrupted a call may drop a queue; releasing buffers takes a lock that the call
+// may hold, and free(3).
+TEST_F(SimTest, AQueueDroppedInsideACallReleasesNoBuffersOfTheThread) {
+    kaio_buffer *buffer = NewBuffer(512);
+    kaio_buffer *alias = buffer;
+    StartRead(file_, 0, &buffer);
+    buffer = WaitAndTake().buffer;  // bound to this thread
+    std::thread([&] { kaio_buffer_drop(&alias); }).join();
+    ASSERT_EQ(kaio_testing_count().buffer_count, 1u) << "left for this thread";
+    uint32_t inside_count = 0;
+    kaio_sim_watch(
+        [](void *context, const kaio_sim_note *) {
+            kaio_queue *none = nullptr;
+            kaio_queue_drop(&none);
+            *static_cast<uint32_t *>(context) = kaio_testing_count().buffer_count;
+        },
+        &inside_count);
+    kaio_ticket ticket = {};
+    ASSERT_OK(K(kaio_sync_start(queue_, file_, KAIO_SYNC_DATA, 0, &ticket)));
+
+    EXPECT_EQ(Flush().accepted_count, 1u);
+
+    kaio_sim_watch(nullptr, nullptr);
+    EXPECT_EQ(inside_count, 1u);
+    kaio_queue *none = nullptr;
+    kaio_queue_drop(&none);
+    EXPECT_EQ(kaio_testing_count().buffer_count, 0u) << "outside it does";
+    Wait(1);
+    Take();
 }
 
 // The simulated kernel keeps what it cannot be stopped from doing: the test completes it
