@@ -980,9 +980,7 @@ void Model::OnLost(Bits bits, const kaio_completion &got, bool keeps_buffer) {
 }
 
 void Model::AfterLost(Bits buffer) {
-    if (buffer != 0) {
-        BufferDrop(buffer);
-    }
+    Release(buffer);
 }
 
 // EndDestroy ends a queue whose requests were lost, but for those that the kernel may still have.
@@ -1024,7 +1022,7 @@ kaio_destroy_report Model::DestroyQuietly(Queue *queue) {
         Free(request);
         if (buffer != nullptr) {
             ++queue->report.dropped_count;
-            BufferDrop(buffer->bits);
+            Release(buffer->bits);
         }
         i = std::min(i, requests.size());
     }
@@ -1263,6 +1261,11 @@ kaio_status Model::BufferDetach(Bits bits) {
 
 void Model::BufferDrop(Bits bits) {
     Collect();
+    Release(bits);
+}
+
+// Release drops a buffer inside a call, where what others dropped is left alone.
+void Model::Release(Bits bits) {
     Buffer *buffer = FindBuffer(bits);
     if (buffer != nullptr && !buffer->is_pinned) {
         Erase(buffer);

@@ -252,6 +252,7 @@ class Model {
     void LeaveOwn(File *file, uint32_t *pins, uint32_t *queue_count);
     void Sweep(Queue *queue);
     void End(File *file);
+    void Release(Bits buffer);
     void Erase(Buffer *buffer);
     void Erase(Queue *queue);
     void IsNew(Bits bits);
