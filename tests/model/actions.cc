@@ -256,7 +256,7 @@ void QueueDrain(Run *run) {
     const Bits bits = run->PickQueue();
     kaio_deadline deadline;
     const Deadline kind = run->PickDeadline(bits, &deadline);
-    kaio_queue_counts got = {77, 77, 77, 77, 77, 77, 77};
+    kaio_queue_counts got = {77, 77, 77, 77, 77, 77};
     kaio_queue_counts want = got;
     const kaio_status status =
         run->Call([&] { return kaio_queue_drain(As<kaio_queue>(bits), deadline, &got); });
@@ -310,7 +310,7 @@ void QueueCancel(Run *run) {
 
 void QueueCount(Run *run) {
     const Bits bits = run->PickQueue();
-    kaio_queue_counts got = {77, 77, 77, 77, 77, 77, 77};
+    kaio_queue_counts got = {77, 77, 77, 77, 77, 77};
     kaio_queue_counts want = got;
     const kaio_status status =
         run->Call([&] { return kaio_queue_count(As<kaio_queue>(bits), &got); });

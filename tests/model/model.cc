@@ -121,7 +121,6 @@ kaio_queue_counts Model::Counts(const Queue *queue) const {
     counts.finished_count = Count(queue, State::kFinished);
     counts.free_count = counts.depth - counts.idle_count - counts.staged_count -
                         counts.in_flight_count - counts.finished_count;
-    counts.duplicate_count = queue->duplicate_count;
     return counts;
 }
 

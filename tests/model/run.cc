@@ -21,9 +21,8 @@ T *As(Bits bits) {
 
 std::string Text(const kaio_queue_counts &counts) {
     std::string text;
-    for (const uint64_t count : {uint64_t{counts.free_count}, uint64_t{counts.idle_count},
-                                 uint64_t{counts.staged_count}, uint64_t{counts.in_flight_count},
-                                 uint64_t{counts.finished_count}, counts.duplicate_count}) {
+    for (const uint32_t count : {counts.free_count, counts.idle_count, counts.staged_count,
+                                 counts.in_flight_count, counts.finished_count}) {
         text += " " + std::to_string(count);
     }
     return text;
@@ -484,6 +483,12 @@ void Run::CheckAll() {
         const kaio_status status = kaio_queue_count(As<kaio_queue>(queue->bits), &got);
         MODEL_CHECK(kaio_status_is_ok(status) && memcmp(&got, &want, sizeof got) == 0,
                     Text(status) + Text(got) + ", the model" + Text(want));
+        kaio_queue_counters counters = {};
+        MODEL_CHECK(
+            kaio_status_is_ok(kaio_queue_counters_read(As<kaio_queue>(queue->bits), &counters)) &&
+                counters.duplicate_count == queue->duplicate_count,
+            "events that name nothing: " + std::to_string(counters.duplicate_count) +
+                ", the model: " + std::to_string(queue->duplicate_count));
     }
     const kaio_testing_census got = kaio_testing_count();
     const Census want = model.Living();
