@@ -90,7 +90,8 @@ File *Model::FindFile(Bits bits) {
 }
 
 Buffer *Model::FindBuffer(Bits bits) {
-    return Find(buffers, bits);
+    Buffer *buffer = Find(buffers, bits);
+    return buffer == nullptr || buffer->is_posted ? nullptr : buffer;
 }
 
 Request *Model::FindRequest(Bits bits) {
@@ -979,7 +980,9 @@ void Model::OnLost(Bits bits, const kaio_completion &got, bool keeps_buffer) {
 }
 
 void Model::AfterLost(Bits buffer) {
-    Release(buffer);
+    if (buffer != 0) {
+        BufferDrop(buffer);
+    }
 }
 
 // EndDestroy ends a queue whose requests were lost, but for those that the kernel may still have.
@@ -1021,7 +1024,7 @@ kaio_destroy_report Model::DestroyQuietly(Queue *queue) {
         Free(request);
         if (buffer != nullptr) {
             ++queue->report.dropped_count;
-            Release(buffer->bits);
+            BufferDrop(buffer->bits);
         }
         i = std::min(i, requests.size());
     }
@@ -1260,11 +1263,6 @@ kaio_status Model::BufferDetach(Bits bits) {
 
 void Model::BufferDrop(Bits bits) {
     Collect();
-    Release(bits);
-}
-
-// Release drops a buffer inside a call, where what others dropped is left alone.
-void Model::Release(Bits bits) {
     Buffer *buffer = FindBuffer(bits);
     if (buffer != nullptr && !buffer->is_pinned) {
         Erase(buffer);

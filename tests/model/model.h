@@ -139,7 +139,7 @@ class Model {
 
     Queue *FindQueue(Bits bits);
     File *FindFile(Bits bits);  // open ones
-    Buffer *FindBuffer(Bits bits);
+    Buffer *FindBuffer(Bits bits);  // that are not given up
     Request *FindRequest(Bits bits);
     Request *RequestOf(uint64_t id);
     uint32_t Count(const Queue *queue, State state) const;
@@ -252,7 +252,6 @@ class Model {
     void LeaveOwn(File *file, uint32_t *pins, uint32_t *queue_count);
     void Sweep(Queue *queue);
     void End(File *file);
-    void Release(Bits buffer);
     void Erase(Buffer *buffer);
     void Erase(Queue *queue);
     void IsNew(Bits bits);

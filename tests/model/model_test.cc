@@ -37,7 +37,7 @@ constexpr Expected kExpected[] = {{KAIO_OK, 10000},          {KAIO_NULL_ARGUMENT
                                   {KAIO_BUSY, 500},          {KAIO_FULL, 1000},
                                   {KAIO_EMPTY, 1000},        {KAIO_NOTHING_TO_WAIT_FOR, 100},
                                   {KAIO_TIMED_OUT, 100},     {KAIO_AGAIN, 100},
-                                  {KAIO_LIMIT, 20},          {KAIO_OS_ERROR, 100}};
+                                  {KAIO_LIMIT, 5},           {KAIO_OS_ERROR, 100}};
 
 const char *const kOutcomes[] = {
     "read full",

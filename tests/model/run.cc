@@ -311,7 +311,7 @@ Bits Run::PickBuffer() {
     const uint32_t first = choices.Below(static_cast<uint32_t>(count));
     for (size_t n = 0; n < count; ++n) {  // a held one, if there is one
         const Buffer *buffer = model.buffers[(first + n) % count].get();
-        if (!buffer->is_pinned) {
+        if (!buffer->is_pinned && !buffer->is_posted) {
             return buffer->bits;
         }
     }
