@@ -9,6 +9,7 @@
 #include <atomic>
 #include <cerrno>
 #include <cstdint>
+#include <thread>
 
 #include "kaio/safe/poll.h"
 #include "kaio/safe/queue.h"
@@ -143,6 +144,33 @@ TEST_F(MaskTest, AWaitForMoreIsInterruptedAlsoWhenSomeAreReady) {
     kaio_completion completion = Take();
     EXPECT_EQ(completion.user, 2u);
     kaio_completion_drop(&completion);
+}
+
+// One of the two comes while the wait sleeps, and then the signal: the kernel answers 1.
+TEST_F(MaskTest, AWaitForMoreIsInterruptedAlsoWhenSomeCameInTheSleep) {
+    int fds[2] = {-1, -1};
+    ASSERT_EQ(pipe2(fds, O_CLOEXEC), 0);
+    kaio_file *other = nullptr;
+    ASSERT_OK(kaio_file_borrow(fds[0], &other));
+    kaio_ticket ticket = {};
+    StartPoll();
+    EXPECT_OK(K(kaio_poll_start(queue_, other, kaio_poll_readable(), 2, &ticket)));
+    const pthread_t self = pthread_self();
+    std::thread sender([&] {
+        usleep(20000);
+        EXPECT_EQ(write(fds[1], "x", 1), 1);
+        usleep(20000);
+        pthread_kill(self, SIGUSR1);
+    });
+
+    EXPECT_CODE(KAIO_INTERRUPTED, WaitMasked(2, kaio_signals_none(), Late()));
+
+    sender.join();
+    EXPECT_EQ(handled_count, 1);
+    EXPECT_EQ(WaitAndTake().user, 2u);
+    kaio_file_drop(&other);
+    close(fds[0]);
+    close(fds[1]);
 }
 
 TEST_F(MaskTest, WhatIsPendingIsLetInAlsoWhenEnoughIsReady) {

@@ -250,7 +250,7 @@ TEST_F(RunSimTest, ADoubledEventIsHandedOutOnce) {
 
     EXPECT_EQ(Run().completed_count, 4u);
 
-    EXPECT_EQ(Counts().duplicate_count, 4u);
+    EXPECT_EQ(Counters().duplicate_count, 4u);
 }
 
 // ---- waking ----
