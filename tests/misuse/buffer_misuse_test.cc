@@ -190,6 +190,27 @@ TEST_F(BufferMisuseTest, ASecondDropThroughAnAliasLeavesTheNextBufferAlone) {
     kaio_buffer_drop(&second);
 }
 
+// The next buffer in the place is bound to the same thread: nothing but its life tells it apart.
+TEST_F(BufferMisuseTest, AnAliasIsStaleWhenItsPlaceHasABufferOfTheSameThread) {
+    kaio_buffer *buffer = NewBuffer(kSizeBytes);
+    kaio_buffer *const alias = buffer;
+    kaio_buffer_drop(&buffer);
+    buffer = NewBuffer(kSizeBytes);
+    ASSERT_EQ(PlaceOf(Bits(alias)), PlaceOf(Bits(buffer))) << "the place was not used again";
+    StartRead(file_, 0, &buffer);
+    kaio_completion completion = WaitAndTake();
+    kaio_buffer *const next = completion.buffer;
+
+    for (const Use &use : UsesOfBuffers()) {
+        ExpectAnswer(KAIO_STALE, use, K(use.call({queue_, file_, nullptr}, Bits(alias))));
+    }
+
+    EXPECT_EQ(BufferText(next, kSizeBytes), disk_.Content());
+    OnAnotherThread([next] { EXPECT_CODE(KAIO_WRONG_THREAD, kaio_buffer_detach(next)); });
+    EXPECT_EQ(Counts().free_count, kDepth);
+    kaio_completion_drop(&completion);
+}
+
 TEST_F(BufferMisuseTest, ACompletionDroppedTwiceReleasesOnce) {
     kaio_buffer *buffer = NewBuffer(kSizeBytes);
     StartRead(file_, 0, &buffer);

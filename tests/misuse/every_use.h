@@ -27,6 +27,14 @@ T *Handle(uintptr_t bits) {
     return reinterpret_cast<T *>(bits);
 }
 
+// The kind and the place of an object, without its life: see handle.h.
+constexpr unsigned kKindBits = 4;
+constexpr unsigned kLifeShift = sizeof(uintptr_t) == 8 ? 28 : 18;
+
+inline uintptr_t PlaceOf(uintptr_t bits) {
+    return bits & ((uintptr_t(1) << kLifeShift) - 1);
+}
+
 // An Output holds a pattern until somebody writes to it.
 template <typename T>
 class Output {

@@ -18,14 +18,6 @@ namespace {
 
 using namespace kaio_test;
 
-// The kind and the place of an object, without its life: see handle.h.
-constexpr unsigned kKindBits = 4;
-constexpr unsigned kLifeShift = sizeof(uintptr_t) == 8 ? 28 : 18;
-
-uintptr_t PlaceOf(uintptr_t bits) {
-    return bits & ((uintptr_t(1) << kLifeShift) - 1);
-}
-
 const Request &RequestOf(Kind kind) {
     static const std::vector<Request> requests = EveryRequest();
     for (const Request &request : requests) {
