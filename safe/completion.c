@@ -9,6 +9,10 @@ void kaio_completion_drop(kaio_completion *completion) {
     if (completion != NULL) {
         kaio_buffer_drop(&completion->buffer);
         kaio_view_drop(&completion->view);
+        for (uint32_t i = 0; completion->segments != NULL && i < completion->segment_count; ++i) {
+            kaio_buffer_drop(&completion->segments[i].buffer);
+            kaio_view_drop(&completion->segments[i].view);
+        }
     }
 }
 
@@ -27,6 +31,8 @@ static int line_head(const kaio_completion *completion, char *out_text, size_t s
         case KAIO_NO_OPERATION:
         case KAIO_READ:
         case KAIO_WRITE:
+        case KAIO_READV:
+        case KAIO_WRITEV:
             break;
     }
     return snprintf(out_text, size_bytes, "%s %s: %llu of %u bytes at offset %llu",

@@ -24,6 +24,8 @@ typedef struct kaio_region kaio_region;  // memory of yours in frames, registere
 typedef struct kaio_pool kaio_pool;      // memory in frames, the library's
 typedef struct kaio_read kaio_read;      // idle requests, one type for each operation
 typedef struct kaio_write kaio_write;
+typedef struct kaio_readv kaio_readv;
+typedef struct kaio_writev kaio_writev;
 typedef struct kaio_sync kaio_sync;
 typedef struct kaio_poll kaio_poll;
 

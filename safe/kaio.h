@@ -17,14 +17,17 @@
 #include "kaio/safe/pool.h"
 #include "kaio/safe/queue.h"
 #include "kaio/safe/read.h"
+#include "kaio/safe/readv.h"
 #include "kaio/safe/region.h"
 #include "kaio/safe/run.h"
+#include "kaio/safe/segment.h"
 #include "kaio/safe/signals.h"
 #include "kaio/safe/status.h"
 #include "kaio/safe/sync.h"
 #include "kaio/safe/transfer.h"
 #include "kaio/safe/view.h"
 #include "kaio/safe/write.h"
+#include "kaio/safe/writev.h"
 
 #ifdef KAIO_ANALYZE
 #    include "kaio/safe/analysis.h"

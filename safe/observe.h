@@ -55,6 +55,8 @@ typedef struct kaio_poll_counters {
 typedef struct kaio_queue_counters {
     kaio_transfer_counters read;
     kaio_transfer_counters write;
+    kaio_transfer_counters readv;
+    kaio_transfer_counters writev;
     kaio_sync_counters sync;
     kaio_poll_counters poll;
     uint64_t flush_count;      // flushes, those of waits included, that had something to send

@@ -19,7 +19,8 @@ static kaio_transfer_outcome of_count(const kaio_ending *ending, uint64_t moved_
         return KAIO_TRANSFER_SHORT;
     }
     // A write that moves nothing has met no end of file: there is none for it.
-    return ending->operation == KAIO_READ ? KAIO_TRANSFER_END : KAIO_TRANSFER_SHORT;
+    bool is_read = ending->operation == KAIO_READ || ending->operation == KAIO_READV;
+    return is_read ? KAIO_TRANSFER_END : KAIO_TRANSFER_SHORT;
 }
 
 // ended_early tells whether the end that was asked for is how it ended. A cancelled request moved
@@ -112,6 +113,8 @@ kaio_verdict kaio_verdict_from_ending(kaio_ending ending) {
     switch (ending.operation) {
         case KAIO_READ:
         case KAIO_WRITE:
+        case KAIO_READV:
+        case KAIO_WRITEV:
             return transfer_verdict(&ending);
         case KAIO_SYNC:
             return sync_verdict(&ending);
@@ -131,6 +134,10 @@ const char *kaio_operation_name(kaio_operation operation) {
             return "read";
         case KAIO_WRITE:
             return "write";
+        case KAIO_READV:
+            return "readv";
+        case KAIO_WRITEV:
+            return "writev";
         case KAIO_SYNC:
             return "sync";
         case KAIO_POLL:

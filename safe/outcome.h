@@ -17,6 +17,8 @@ typedef enum kaio_operation {
     KAIO_NO_OPERATION = 0,
     KAIO_READ = 1,
     KAIO_WRITE = 2,
+    KAIO_READV = 3,
+    KAIO_WRITEV = 4,
     KAIO_SYNC = 5,
     KAIO_POLL = 6
 } kaio_operation;

@@ -13,6 +13,7 @@
 #include "queue_steps.h"
 #include "queue_wake.h"
 #include "thread.h"
+#include "vector.h"
 
 // forget is called in a child.
 static void forget(void) {
@@ -93,25 +94,30 @@ void kaio_queue_free_memory(struct kaio_queue_place *queue) {
     queue->event_fd = -1;
     kaio_queue_end_wakes(queue);
     free(queue->latencies);
+    free(queue->segments);
     free(queue->staged);
     free(queue->attachments);
     queue->latencies = NULL;
+    queue->segments = NULL;
     queue->staged = NULL;
     queue->attachments = NULL;
 }
 
 // allocate gets the memory of a queue of `depth` requests: nothing is left when it fails.
-static bool allocate(struct kaio_queue_place *queue, uint32_t depth, bool has_latency) {
+static bool allocate(struct kaio_queue_place *queue, const kaio_queue_options *options) {
+    uint32_t depth = options->depth;
     queue->depth = depth;
     queue->event_fd = -1;
     atomic_store_explicit(&queue->wake_fd, -1, memory_order_relaxed);
     queue->attachment_capacity = depth + 4;  // more than can be pinned
-    queue->latencies = has_latency ? calloc(1, sizeof *queue->latencies) : NULL;
+    queue->latencies = options->latency ? calloc(1, sizeof *queue->latencies) : NULL;
+    queue->segments = options->segment_count > 0 ? kaio_segments_new(options->segment_count) : NULL;
     queue->staged = calloc(depth, sizeof *queue->staged);
     queue->attachments = calloc(queue->attachment_capacity, sizeof *queue->attachments);
     queue->slots = NULL;
     bool has_all = queue->staged != NULL && queue->attachments != NULL &&
-                   (queue->latencies != NULL || !has_latency);
+                   (queue->latencies != NULL || !options->latency) &&
+                   (queue->segments != NULL || options->segment_count == 0);
     if (has_all) {
         queue->slots = kaio_slots_take(depth, queue->place.index, &queue->first_slot);
     }
@@ -136,7 +142,7 @@ void kaio_queue_release(struct kaio_queue_place *queue) {
 static kaio_status open_place(struct kaio_queue_place *queue, const kaio_queue_options *options,
                               uint32_t thread) {
     int saved_errno = errno;
-    bool is_allocated = allocate(queue, options->depth, options->latency);
+    bool is_allocated = allocate(queue, options);
     errno = saved_errno;
     if (!is_allocated) {
         return kaio_status_make(KAIO_NO_MEMORY, KAIO_SUBJECT_QUEUE);
@@ -171,6 +177,10 @@ static kaio_status check_options(const kaio_queue_options *options) {
     if (options->spin_ns > KAIO_QUEUE_SPIN_NS_MAX) {
         return kaio_status_pair(KAIO_RANGE, KAIO_SUBJECT_OPTIONS, options->spin_ns,
                                 KAIO_QUEUE_SPIN_NS_MAX);
+    }
+    if (options->segment_count > KAIO_QUEUE_SEGMENTS_MAX) {
+        return kaio_status_pair(KAIO_RANGE, KAIO_SUBJECT_SEGMENTS, options->segment_count,
+                                KAIO_QUEUE_SEGMENTS_MAX);
     }
     return kaio_status_ok();
 }

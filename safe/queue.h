@@ -19,6 +19,7 @@
 #include "kaio/safe/base.h"
 #include "kaio/safe/handle.h"
 #include "kaio/safe/outcome.h"
+#include "kaio/safe/segment.h"
 #include "kaio/safe/signals.h"
 #include "kaio/safe/status.h"
 #include "kaio/safe/transfer.h"
@@ -28,6 +29,9 @@ KAIO_BEGIN_DECLS
 // The largest depth, in requests: the default of fs.aio-max-nr, for all processes together. On
 // 32-bit machines all queues of a process together have 16384 places.
 #define KAIO_QUEUE_DEPTH_MAX 65536u
+
+// The largest budget of segments.
+#define KAIO_QUEUE_SEGMENTS_MAX (1u << 20)
 
 // A kaio_queue_options is zeroed first, then filled: what is 0 has its default.
 typedef struct kaio_queue_options {
@@ -42,6 +46,9 @@ typedef struct kaio_queue_options {
     // to 0.72 of what blocking gives. It costs a processor, and what must finish the work may need
     // that: fsync took 1.5 times as long and 11 times the processor time. Nothing without a ring.
     uint32_t spin_ns;
+    // The segments of all vectored requests together, 24 bytes each, up to KAIO_QUEUE_SEGMENTS_MAX;
+    // 0 is none.
+    uint32_t segment_count;
     // The most requests that one io_submit(2) is given; 0 is no limit. On the same disk 2, below
     // what makes the kernel hold a batch back, gave 1.15 (reads) and 1.32 (writes) times the direct
     // transfers at depth 32, for 1.03 to 1.25 times the processor time.
@@ -53,8 +60,8 @@ typedef struct kaio_queue_options {
 // kaio_queue_open makes a queue of `options->depth` requests, owned by the calling thread.
 //
 // Everything that the hot path needs is allocated here: at most 160 bytes for each request.
-// Errors: RANGE(depth), RANGE(options): spin_ns. LIMIT(depth): fs.aio-max-nr is reached (detail =
-// fs.aio-nr, the limit).
+// Errors: RANGE(depth, segments), RANGE(options): spin_ns. LIMIT(depth): fs.aio-max-nr is reached
+// (detail = fs.aio-nr, the limit).
 //         NO_MEMORY. OS_ERROR(queue): ENOSYS, EPERM where AIO is not allowed; EMFILE for the
 //         eventfd.
 // Kernel: io_setup(2); costs about 15 us.
@@ -147,14 +154,29 @@ typedef struct kaio_completion {
     kaio_ticket ticket;   // the one the push returned; stale from here on
     kaio_buffer *buffer;  // the caller's from here on; NULL for a sync or poll, and with a view
     kaio_view *view;      // the same, of a write that was given one
+    // Of a vectored request: what it had, in the array that kaio_queue_take_segments was given. The
+    // handles are the caller's from here on. Otherwise NULL and 0.
+    kaio_segment *segments;
+    uint32_t segment_count;
 } kaio_completion;
 
 // kaio_queue_take hands over one finished request and frees its place.
 //
 // Ownership: `out_completion->buffer` or `view` is the caller's again.
-// Errors:    EMPTY: none is finished.
+// Errors:    EMPTY: none is finished. RANGE(segments): the oldest is vectored: detail = how many
+//            segments it has, and 0; it stays. See kaio_queue_take_segments.
 // Kernel:    none with a ring; io_getevents(2), not waiting, without.
 KAIO_MUST_USE kaio_status kaio_queue_take(kaio_queue *queue, kaio_completion *out_completion);
+
+// kaio_queue_take_segments is kaio_queue_take also for vectored requests, whose segments it writes
+// to out_segments[0..out_completion->segment_count); KAIO_SEGMENT_COUNT_MAX of them are always
+// enough.
+//
+// Errors: RANGE(segments): the oldest has more than `capacity`: detail = how many, and that; it
+//         stays. Else those of kaio_queue_take.
+KAIO_MUST_USE kaio_status kaio_queue_take_segments(kaio_queue *queue, kaio_segment *out_segments,
+                                                   uint32_t capacity,
+                                                   kaio_completion *out_completion);
 
 // kaio_queue_as_fd lends the eventfd of a queue that was opened with one, for poll(2) and epoll(7).
 //
@@ -166,7 +188,8 @@ KAIO_MUST_USE kaio_status kaio_queue_take(kaio_queue *queue, kaio_completion *ou
 // Kernel:    IOCB_FLAG_RESFD, 2.6.22. Costs about 110 ns an operation, and a read(2) for EMPTY.
 KAIO_MUST_USE kaio_status kaio_queue_as_fd(const kaio_queue *queue, int *out_fd);
 
-// kaio_completion_drop drops the buffer or view that `completion` still has. NULL does nothing.
+// kaio_completion_drop drops the buffers and views that `completion` and its segments still have.
+// NULL does nothing.
 void kaio_completion_drop(kaio_completion *completion);
 
 // kaio_completion_message writes one line (operation, outcome, asked, moved, offset, error), as
@@ -249,9 +272,9 @@ typedef struct kaio_destroy_report {
 } kaio_destroy_report;
 
 // Called once for each request that was not taken: finished and in flight ones with their true
-// outcome, idle and staged ones as CANCELLED. Takes `completion->buffer` or `view` by setting it to
-// NULL, or leaves it to be dropped. Calls into the queue answer REENTERED. Must not throw or
-// longjmp.
+// outcome, idle and staged ones as CANCELLED. Takes `completion->buffer` or `view`, or those of
+// its segments, by setting it to NULL, or leaves it to be dropped. Calls into the queue answer
+// REENTERED. Must not throw or longjmp.
 typedef void kaio_lost_handler(void *context, kaio_completion *completion);
 
 // kaio_queue_destroy ends a queue whatever it owes. It never returns while the kernel can still

@@ -12,6 +12,7 @@
 #include "memory.h"
 #include "queue_steps.h"
 #include "request.h"
+#include "vector.h"
 
 kaio_status kaio_queue_drain(kaio_queue *queue, kaio_deadline deadline,
                              kaio_queue_counts *out_left) {
@@ -110,30 +111,42 @@ struct farewell {
     kaio_destroy_report report;
 };
 
+// count_memory counts the buffers and views of a completion. What a handler added is not counted.
+static uint32_t count_memory(const kaio_completion *completion) {
+    uint32_t count = completion->buffer != NULL || completion->view != NULL;
+    for (uint32_t i = 0; completion->segments != NULL && i < completion->segment_count; ++i) {
+        const kaio_segment *segment = &completion->segments[i];
+        count += segment->buffer != NULL || segment->view != NULL;
+    }
+    return count;
+}
+
 static void say_farewell(struct kaio_queue_place *queue, struct kaio_slot *slot,
                          struct farewell *farewell) {
-    kaio_completion completion;
+    kaio_segment segments[KAIO_SEGMENT_COUNT_MAX];
+    kaio_completion completion = {.segments = segments};
     kaio_queue_deliver(queue, slot, &completion);
-    bool had_memory = completion.buffer != NULL || completion.view != NULL;
+    uint32_t had_count = count_memory(&completion);
     kaio_queue_leave();  // calls of the hooks begin anew; those on this queue find it ending
     if (farewell->on_lost != NULL) {
         farewell->on_lost(farewell->context, &completion);
     }
-    if (completion.buffer != NULL || completion.view != NULL) {
-        ++farewell->report.dropped_count;
-        kaio_completion_drop(&completion);
-    } else if (had_memory) {
-        ++farewell->report.given_back_count;
-    }
+    uint32_t left_count = count_memory(&completion);
+    farewell->report.dropped_count += left_count;
+    farewell->report.given_back_count += had_count - left_count;
+    kaio_completion_drop(&completion);
     (void)kaio_call_begin();
 }
 
 // abandon_to_kernel leaves a request and its buffer where they are for ever: the kernel may still
 // write to them.
-static void abandon_to_kernel(const struct kaio_slot *slot, struct farewell *farewell) {
+static void abandon_to_kernel(const struct kaio_queue_place *queue, const struct kaio_slot *slot,
+                              struct farewell *farewell) {
     if (slot->memory != 0) {
         kaio_memory_leak(slot->memory);
         ++farewell->report.leaked_count;
+    } else {
+        farewell->report.leaked_count += kaio_vector_leak(queue, slot);
     }
 }
 
@@ -151,7 +164,7 @@ static bool part_with(struct kaio_queue_place *queue, struct kaio_slot *slot, bo
             return true;
         case KAIO_SLOT_IN_FLIGHT:
             if (!is_quiet) {
-                abandon_to_kernel(slot, farewell);
+                abandon_to_kernel(queue, slot, farewell);
                 return false;
             }
             // The context is gone and so is the event: it ended, and how is known of polls alone.

@@ -12,6 +12,7 @@
 #include "kernel.h"
 #include "queue_observe.h"
 #include "request.h"
+#include "vector.h"
 
 static_assert(KAIO_TRANSFER_FAILED < 8 && KAIO_SYNC_FAILED < 8 && KAIO_POLL_FAILED < 8,
               "a tally has a place for each outcome");
@@ -107,6 +108,8 @@ static kaio_queue_counters counters_of(const struct kaio_queue_place *queue) {
     return (kaio_queue_counters){
         .read = transfer_counters(outcomes_of(queue, KAIO_KIND_READ), live[KAIO_KIND_READ]),
         .write = transfer_counters(outcomes_of(queue, KAIO_KIND_WRITE), live[KAIO_KIND_WRITE]),
+        .readv = transfer_counters(outcomes_of(queue, KAIO_KIND_READV), live[KAIO_KIND_READV]),
+        .writev = transfer_counters(outcomes_of(queue, KAIO_KIND_WRITEV), live[KAIO_KIND_WRITEV]),
         .sync = sync_counters(outcomes_of(queue, KAIO_KIND_SYNC), live[KAIO_KIND_SYNC]),
         .poll = poll_counters(outcomes_of(queue, KAIO_KIND_POLL), live[KAIO_KIND_POLL]),
         .flush_count = queue->flush_count,
@@ -139,6 +142,8 @@ static bool is_operation(kaio_operation operation) {
     switch (operation) {
         case KAIO_READ:
         case KAIO_WRITE:
+        case KAIO_READV:
+        case KAIO_WRITEV:
         case KAIO_SYNC:
         case KAIO_POLL:
             return true;
@@ -219,6 +224,14 @@ static void dump_asked(FILE *stream, const struct kaio_slot *slot, kaio_operatio
                           " user=%" PRIu64,
                           (uint64_t)slot->iocb.aio_offset, (uint64_t)slot->iocb.aio_nbytes,
                           (uint64_t)slot->iocb.aio_buf, slot->user);
+            return;
+        case KAIO_READV:
+        case KAIO_WRITEV:
+            (void)fprintf(stream,
+                          " file_offset=%" PRIu64 " size=%" PRIu64 " segments=%" PRIu32
+                          " user=%" PRIu64,
+                          (uint64_t)slot->iocb.aio_offset, kaio_slot_asked_bytes(slot),
+                          kaio_vector_count(slot), slot->user);
             return;
         case KAIO_SYNC:
             (void)fprintf(stream, " user=%" PRIu64, slot->user);

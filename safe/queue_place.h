@@ -76,6 +76,7 @@ struct kaio_queue_place {
     uint32_t has_pgetevents;  // 0: the kernel was not asked yet, or has it not
 
     struct kaio_attachment *attachments;
+    struct kaio_segments *segments;  // NULL: it has none
     uint32_t attachment_capacity;
     uint32_t attachment_count;
     uint32_t seen_deferred_count;

@@ -65,7 +65,7 @@ static inline struct kaio_slot *next_done(struct run *run) {
             if (KAIO_UNLIKELY(queue->latencies != NULL)) {
                 count_latency(run, slot, count);
             }
-            if (kaio_slot_kind(kaio_slot_load(slot)) == KAIO_KIND_WRITE) {
+            if (kaio_kind_is_write(kaio_slot_kind(kaio_slot_load(slot)))) {
                 kaio_request_settle_write(queue, slot);
             }
             return slot;
@@ -195,6 +195,21 @@ static void hand_out_poll(struct run *run, struct kaio_slot *slot) {
     }
 }
 
+__attribute__((noinline)) static void hand_out_vectored(struct run *run, struct kaio_slot *slot) {
+    kaio_segment segments[KAIO_SEGMENT_COUNT_MAX];
+    kaio_completion completion = {.segments = segments};
+    kaio_queue_deliver(run->queue, slot, &completion);
+    step_out();
+    void (*handler)(void *, uint64_t, kaio_completion *) =
+        completion.operation == KAIO_READV ? run->handlers->on_readv : run->handlers->on_writev;
+    if (handler != NULL) {
+        handler(run->context, completion.user, &completion);
+    } else {
+        ++run->report.dropped_count;
+    }
+    kaio_completion_drop(&completion);
+}
+
 // hand_out frees the place of a request that has ended, then calls its handler. False: as step_in.
 static inline bool hand_out(struct run *run, struct kaio_slot *slot) {
     ++run->report.completed_count;
@@ -205,6 +220,10 @@ static inline bool hand_out(struct run *run, struct kaio_slot *slot) {
             break;
         case KAIO_WRITE:
             hand_out_write(run, slot);
+            break;
+        case KAIO_READV:
+        case KAIO_WRITEV:
+            hand_out_vectored(run, slot);
             break;
         case KAIO_SYNC:
             hand_out_sync(run, slot);

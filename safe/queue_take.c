@@ -4,6 +4,7 @@
 #include "queue_observe.h"
 #include "queue_steps.h"
 #include "request.h"
+#include "vector.h"
 
 kaio_status kaio_queue_refusal_of(const struct kaio_slot *slot) {
     if (slot->refusal == KAIO_OK) {
@@ -30,7 +31,7 @@ kaio_verdict kaio_queue_judge(struct kaio_queue_place *queue, const struct kaio_
     kaio_verdict verdict = kaio_verdict_from_ending(
         (kaio_ending){.operation = operation,
                       .kernel_result = kaio_slot_result(slot),
-                      .asked_bytes = slot->iocb.aio_nbytes,
+                      .asked_bytes = kaio_slot_asked_bytes(slot),
                       .asked_events = asked_events(slot, operation),
                       .was_refused = slot->refusal != KAIO_OK && !was_modified,
                       .was_cancelled = (slot->flags & KAIO_SLOT_WAS_CANCELLED) != 0,
@@ -69,6 +70,22 @@ static void describe_transfer(const struct kaio_queue_place *queue, const struct
     kaio_memory_unpin(slot->memory, kaio_queue_thread(queue));
 }
 
+// describe_other does that for what has no buffer or view of its own.
+static void describe_other(struct kaio_queue_place *queue, struct kaio_slot *slot,
+                           kaio_completion *out_completion) {
+    out_completion->range = (kaio_range){.size_bytes = 0};
+    out_completion->buffer = NULL;
+    out_completion->view = NULL;
+    if (kaio_vector_count(slot) == 0) {
+        out_completion->segments = NULL;
+        out_completion->segment_count = 0;
+        return;
+    }
+    out_completion->range.file_offset_bytes = (uint64_t)slot->iocb.aio_offset;
+    out_completion->range.size_bytes = slot->asked_bytes;
+    out_completion->segment_count = kaio_vector_give_back(queue, slot, out_completion->segments);
+}
+
 // Most are whole: they need no judging.
 void kaio_queue_deliver(struct kaio_queue_place *queue, struct kaio_slot *slot,
                         kaio_completion *out_completion) {
@@ -91,51 +108,89 @@ void kaio_queue_deliver(struct kaio_queue_place *queue, struct kaio_slot *slot,
     }
     if (KAIO_LIKELY(slot->memory != 0)) {
         describe_transfer(queue, slot, out_completion);
+        out_completion->segments = NULL;
+        out_completion->segment_count = 0;
     } else {
-        out_completion->range = (kaio_range){.size_bytes = 0};
-        out_completion->buffer = NULL;
-        out_completion->view = NULL;
+        describe_other(queue, slot, out_completion);
     }
     kaio_request_free(queue, slot);
 }
 
-// take_one hands over the oldest finished request, if there is one.
-static bool take_one(struct kaio_queue_place *queue, kaio_completion *out_completion) {
+// What take_one found.
+enum found { FOUND_NONE, FOUND_ONE, FOUND_TOO_LONG };
+
+// A vault is where the segments of a vectored request go.
+struct vault {
+    kaio_segment *segments;
+    uint32_t capacity;
+    uint32_t needed_count;  // of FOUND_TOO_LONG
+};
+
+// take_one hands over the oldest finished request, if there is one that fits.
+static enum found take_one(struct kaio_queue_place *queue, struct vault *vault,
+                           kaio_completion *out_completion) {
     kaio_request_collect_strays(queue);
     if (queue->finished_head == KAIO_NO_SLOT) {
         kaio_queue_reap(queue);
         if (queue->finished_head == KAIO_NO_SLOT) {
-            return false;
+            return FOUND_NONE;
         }
     }
+    struct kaio_slot *slot = &queue->slots[queue->finished_head];
+    if (KAIO_UNLIKELY(slot->memory == 0)) {
+        vault->needed_count = kaio_vector_count(slot);
+        if (vault->needed_count > vault->capacity) {
+            return FOUND_TOO_LONG;
+        }
+        out_completion->segments = vault->segments;
+    }
     kaio_queue_deliver(queue, kaio_request_pop_finished(queue), out_completion);
-    return true;
+    return FOUND_ONE;
 }
 
 // lower_and_take lowers the eventfd, since nothing was left. What came in between may have been
 // lowered with the rest: it is handed over, and the eventfd is raised until the next EMPTY.
-static bool lower_and_take(struct kaio_queue_place *queue, kaio_completion *out_completion) {
+static enum found lower_and_take(struct kaio_queue_place *queue, struct vault *vault,
+                                 kaio_completion *out_completion) {
     kaio_eventfd_lower(queue->event_fd);
-    bool is_taken = take_one(queue, out_completion);
-    if (is_taken) {
+    enum found found = take_one(queue, vault, out_completion);
+    if (found != FOUND_NONE) {
         kaio_queue_raise(queue);
     }
-    return is_taken;
+    return found;
+}
+
+static kaio_status take(kaio_queue *queue, struct vault *vault, kaio_completion *out_completion) {
+    kaio_status why;
+    struct kaio_queue_place *place = kaio_queue_enter(queue, &why);
+    if (KAIO_UNLIKELY(place == NULL)) {
+        return why;
+    }
+    enum found found = take_one(place, vault, out_completion);
+    if (KAIO_UNLIKELY(found == FOUND_NONE && place->event_fd >= 0)) {
+        found = lower_and_take(place, vault, out_completion);
+    }
+    kaio_queue_leave();
+    if (KAIO_UNLIKELY(found == FOUND_TOO_LONG)) {
+        return kaio_status_pair(KAIO_RANGE, KAIO_SUBJECT_SEGMENTS, vault->needed_count,
+                                vault->capacity);
+    }
+    return found == FOUND_ONE ? kaio_status_ok() : kaio_status_make(KAIO_EMPTY, KAIO_SUBJECT_QUEUE);
 }
 
 kaio_status kaio_queue_take(kaio_queue *queue, kaio_completion *out_completion) {
     if (KAIO_UNLIKELY(out_completion == NULL)) {
         return kaio_status_make(KAIO_NULL_ARGUMENT, KAIO_SUBJECT_OUTPUT);
     }
-    kaio_status why;
-    struct kaio_queue_place *place = kaio_queue_enter(queue, &why);
-    if (KAIO_UNLIKELY(place == NULL)) {
-        return why;
+    struct vault none = {.segments = NULL};
+    return take(queue, &none, out_completion);
+}
+
+kaio_status kaio_queue_take_segments(kaio_queue *queue, kaio_segment *out_segments,
+                                     uint32_t capacity, kaio_completion *out_completion) {
+    if (out_completion == NULL || out_segments == NULL) {
+        return kaio_status_make(KAIO_NULL_ARGUMENT, KAIO_SUBJECT_OUTPUT);
     }
-    bool is_taken = take_one(place, out_completion);
-    if (KAIO_UNLIKELY(!is_taken && place->event_fd >= 0)) {
-        is_taken = lower_and_take(place, out_completion);
-    }
-    kaio_queue_leave();
-    return is_taken ? kaio_status_ok() : kaio_status_make(KAIO_EMPTY, KAIO_SUBJECT_QUEUE);
+    struct vault vault = {.segments = out_segments, .capacity = capacity};
+    return take(queue, &vault, out_completion);
 }

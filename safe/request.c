@@ -6,6 +6,7 @@
 #include "file_pin.h"
 #include "kaio/safe/buffer.h"
 #include "memory.h"
+#include "vector.h"
 
 kaio_status kaio_request_full(const struct kaio_queue_place *queue) {
     kaio_status status = kaio_status_make(KAIO_FULL, KAIO_SUBJECT_REQUEST);
@@ -39,13 +40,17 @@ static kaio_status out_of_range(const kaio_range *range, size_t buffer_bytes) {
     return status;
 }
 
+kaio_status kaio_request_check_range(const kaio_range *range, size_t buffer_bytes) {
+    return is_in_range(range, buffer_bytes) ? kaio_status_ok() : out_of_range(range, buffer_bytes);
+}
+
 static kaio_status misaligned(kaio_subject subject, uint64_t number, uint32_t mask) {
     return kaio_status_pair(KAIO_ALIGN, subject, number & mask, (uint64_t)mask + 1);
 }
 
 static const struct kaio_file_way *way_of(const struct kaio_file_place *file,
                                           const struct kaio_transfer *transfer) {
-    return transfer->kind == KAIO_KIND_READ ? &file->read : &file->write;
+    return kaio_kind_is_write(transfer->kind) ? &file->write : &file->read;
 }
 
 // may_transfer checks what `transfer` asks of `file`, for a buffer at `address`. False: look_closer
@@ -126,6 +131,28 @@ static kaio_status look_closer(const struct kaio_file_place *file,
     return check_flags(file, transfer);
 }
 
+kaio_status kaio_request_check_file(const struct kaio_file_place *file,
+                                    const struct kaio_transfer *transfer, uintptr_t address) {
+    return may_transfer(file, transfer, address) ? kaio_status_ok()
+                                                 : look_closer(file, transfer, address);
+}
+
+kaio_status kaio_request_check_address(const struct kaio_file_place *file, uintptr_t address) {
+    return (address & file->memory_mask) == 0
+               ? kaio_status_ok()
+               : misaligned(KAIO_SUBJECT_MEMORY, address, file->memory_mask);
+}
+
+void kaio_request_set_flags(struct kaio_slot *slot, kaio_rw_flags flags,
+                            const struct kaio_file_place *file) {
+    int32_t forced = atomic_load_explicit(&file->forced_rw_flags, memory_order_relaxed);
+    int32_t wanted = (int32_t)flags.bits;
+    if (KAIO_UNLIKELY((forced & ~wanted) != 0)) {
+        slot->flags |= KAIO_SLOT_IS_FORCED;
+    }
+    kaio_raw_set_rw_flags(&slot->iocb, wanted | forced);
+}
+
 // fill_iocb is what the kernel gets to see. The iocb's address stays its name for io_cancel.
 static void fill_iocb(struct kaio_slot *slot, const struct kaio_transfer *transfer,
                       const struct kaio_file_place *file, uint8_t *bytes, uint64_t data) {
@@ -136,18 +163,13 @@ static void fill_iocb(struct kaio_slot *slot, const struct kaio_transfer *transf
     slot->iocb = transfer->kind == KAIO_KIND_READ
                      ? kaio_raw_prep_pread(file->fd, first, range->size_bytes, offset)
                      : kaio_raw_prep_pwrite(file->fd, first, range->size_bytes, offset);
-    int32_t forced = atomic_load_explicit(&file->forced_rw_flags, memory_order_relaxed);
-    int32_t wanted = (int32_t)transfer->flags.bits;
-    if (KAIO_UNLIKELY((forced & ~wanted) != 0)) {
-        slot->flags |= KAIO_SLOT_IS_FORCED;
-    }
-    kaio_raw_set_rw_flags(&slot->iocb, wanted | forced);
+    kaio_request_set_flags(slot, transfer->flags, file);
     kaio_raw_set_data(&slot->iocb, data);
 }
 
-// undo_attach lets go of a file that was attached for a request that did not come about.
-static struct kaio_slot *undo_attach(struct kaio_queue_place *queue,
-                                     struct kaio_attachment *attachment, uint32_t attached_before) {
+struct kaio_slot *kaio_request_undo_attach(struct kaio_queue_place *queue,
+                                           struct kaio_attachment *attachment,
+                                           uint32_t attached_before) {
     if (queue->attachment_count > attached_before) {
         kaio_attachment_let_go(queue, attachment);
     }
@@ -182,13 +204,13 @@ static struct kaio_slot *prepare(struct kaio_queue_place *queue, const kaio_file
     if (KAIO_UNLIKELY(!may_transfer(place, transfer, address))) {
         *out_why = look_closer(place, transfer, address);
         if (!kaio_status_is_ok(*out_why)) {
-            return undo_attach(queue, attachment, attached_before);
+            return kaio_request_undo_attach(queue, attachment, attached_before);
         }
     }
     if (KAIO_UNLIKELY(!kaio_memory_pin(memory_bits, thread))) {
         *out_why = kaio_status_make(KAIO_WRONG_THREAD,
                                     transfer->is_view ? KAIO_SUBJECT_VIEW : KAIO_SUBJECT_BUFFER);
-        return undo_attach(queue, attachment, attached_before);
+        return kaio_request_undo_attach(queue, attachment, attached_before);
     }
     struct kaio_slot *slot = kaio_request_take_slot(queue, transfer->kind, attachment);
     slot->memory = memory_bits;
@@ -437,6 +459,12 @@ static struct kaio_slot *enter(uintptr_t bits, uint32_t kind, enum otherwise oth
     return NULL;
 }
 
+struct kaio_slot *kaio_request_enter_idle(uintptr_t bits, uint32_t kind,
+                                          struct kaio_queue_place **out_queue,
+                                          kaio_status *out_why) {
+    return enter(bits, kind, LEAVE_IT, out_queue, out_why);
+}
+
 void kaio_request_collect_strays(struct kaio_queue_place *queue) {
     if (KAIO_LIKELY(atomic_load_explicit(&queue->has_strays, memory_order_relaxed) == 0)) {
         return;
@@ -479,8 +507,7 @@ static uintptr_t give_up(struct kaio_queue_place *queue, struct kaio_slot *slot)
         kaio_request_allow(slot);
         kaio_memory_unpin(memory, kaio_queue_thread(queue));
     }
-    --queue->idle_count;
-    kaio_request_free(queue, slot);
+    kaio_request_free_idle(queue, slot);
     return memory;
 }
 
@@ -513,7 +540,9 @@ void kaio_request_drop(uintptr_t bits, uint32_t kind) {
     struct kaio_queue_place *queue;
     kaio_status why;
     struct kaio_slot *slot = enter(bits, kind, GIVE_IT_UP, &queue, &why);
-    if (slot != NULL) {
+    if (slot != NULL && kaio_kind_is_vectored(kind)) {
+        kaio_vector_drop_idle(queue, slot);
+    } else if (slot != NULL) {
         uintptr_t memory = give_up(queue, slot);
         kaio_queue_leave();
         kaio_memory_collect();
@@ -589,13 +618,10 @@ static kaio_status retarget(struct kaio_queue_place *queue, struct kaio_slot *sl
     }
     status = check_transfer(memory.bytes, place, transfer);
     if (!kaio_status_is_ok(status)) {
-        (void)undo_attach(queue, attachment, attached_before);
+        (void)kaio_request_undo_attach(queue, attachment, attached_before);
         return status;
     }
-    uint32_t old = slot->attachment;
-    ++attachment->pin_count;
-    slot->attachment = (uint32_t)(attachment - queue->attachments);
-    kaio_attachment_unpin(queue, old);
+    kaio_request_move_pin(queue, slot, attachment);
     describe(queue, slot, transfer, place);
     return status;
 }
@@ -704,33 +730,62 @@ void kaio_request_allow_(const struct kaio_slot *slot) {
 
 #ifndef NDEBUG
 
-// sum_of is FNV-1a of the bytes that a write moves.
-static uint32_t sum_of(const struct kaio_slot *slot) {
-    const uint8_t *bytes = (const uint8_t *)(uintptr_t)slot->iocb.aio_buf;
+// sum_of is FNV-1a of bytes[0..size_bytes).
+static uint32_t sum_of(const uint8_t *bytes, size_t size_bytes) {
     uint32_t sum = UINT32_C(2166136261);
-    for (uint64_t i = 0; i < slot->iocb.aio_nbytes; ++i) {
+    for (size_t i = 0; i < size_bytes; ++i) {
         sum = (sum ^ bytes[i]) * UINT32_C(16777619);
     }
     return sum;
 }
 
-static struct kaio_buffer_place *view_of(const struct kaio_slot *slot) {
-    bool is_view = kaio_bits_kind(slot->memory) == KAIO_KIND_VIEW;
-    return is_view ? kaio_buffer_at(kaio_bits_index(slot->memory)) : NULL;
+static struct kaio_buffer_place *view_of(uintptr_t memory) {
+    bool is_view = kaio_bits_kind(memory) == KAIO_KIND_VIEW;
+    return is_view ? kaio_buffer_at(kaio_bits_index(memory)) : NULL;
 }
 
-void kaio_request_sum_view(const struct kaio_slot *slot) {
-    struct kaio_buffer_place *view = view_of(slot);
-    if (view != NULL) {
-        view->checksum = sum_of(slot);
+// A piece is what one view of a write moves.
+struct piece {
+    struct kaio_buffer_place *view;  // NULL: it is none
+    uint32_t sum;
+};
+
+// piece_of sums the piece `index` of a write up. False: it has no more.
+static bool piece_of(const struct kaio_queue_place *queue, const struct kaio_slot *slot,
+                     uint32_t index, struct piece *out_piece) {
+    uint32_t count = slot->memory != 0 ? 1 : kaio_vector_count(slot);
+    if (index >= count) {
+        return false;
+    }
+    struct iovec whole = {.iov_base = (void *)(uintptr_t)slot->iocb.aio_buf,
+                          .iov_len = (size_t)slot->iocb.aio_nbytes};
+    uintptr_t memory = slot->memory;
+    if (memory == 0) {
+        const struct iovec *first = (const struct iovec *)(uintptr_t)slot->iocb.aio_buf;
+        whole = first[index];
+        memory = queue->segments->memories[(first - queue->segments->iovecs) + index];
+    }
+    out_piece->view = view_of(memory);
+    out_piece->sum = out_piece->view == NULL ? 0 : sum_of(whole.iov_base, whole.iov_len);
+    return true;
+}
+
+void kaio_request_sum_views(const struct kaio_queue_place *queue, const struct kaio_slot *slot) {
+    struct piece piece;
+    for (uint32_t i = 0; piece_of(queue, slot, i, &piece); ++i) {
+        if (piece.view != NULL) {
+            piece.view->checksum = piece.sum;
+        }
     }
 }
 
-void kaio_request_check_view(struct kaio_slot *slot) {
-    const struct kaio_buffer_place *view = view_of(slot);
-    if (view != NULL && slot->refusal == KAIO_OK && (slot->flags & KAIO_SLOT_WAS_CANCELLED) == 0 &&
-        view->checksum != sum_of(slot)) {
-        slot->refusal = KAIO_MODIFIED_IN_FLIGHT;
+void kaio_request_check_views(const struct kaio_queue_place *queue, struct kaio_slot *slot) {
+    bool was_sent = slot->refusal == KAIO_OK && (slot->flags & KAIO_SLOT_WAS_CANCELLED) == 0;
+    struct piece piece;
+    for (uint32_t i = 0; was_sent && piece_of(queue, slot, i, &piece); ++i) {
+        if (piece.view != NULL && piece.view->checksum != piece.sum) {
+            slot->refusal = KAIO_MODIFIED_IN_FLIGHT;
+        }
     }
 }
 

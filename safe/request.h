@@ -44,6 +44,22 @@ static inline kaio_status kaio_request_null(const void *output, kaio_subject sub
     return kaio_status_make(KAIO_NULL_ARGUMENT, output == NULL ? KAIO_SUBJECT_OUTPUT : subject);
 }
 
+// What vector.c has in common with the above. kaio_request_undo_attach lets go of a file that was
+// attached for a request that did not come about, and returns NULL; kaio_request_enter_idle begins
+// a call on the queue of an idle request and returns its slot, or NULL with the reason.
+kaio_status kaio_request_check_range(const kaio_range *range, size_t buffer_bytes);
+kaio_status kaio_request_check_file(const struct kaio_file_place *file,
+                                    const struct kaio_transfer *transfer, uintptr_t address);
+kaio_status kaio_request_check_address(const struct kaio_file_place *file, uintptr_t address);
+void kaio_request_set_flags(struct kaio_slot *slot, kaio_rw_flags flags,
+                            const struct kaio_file_place *file);
+struct kaio_slot *kaio_request_undo_attach(struct kaio_queue_place *queue,
+                                           struct kaio_attachment *attachment,
+                                           uint32_t attached_before);
+struct kaio_slot *kaio_request_enter_idle(uintptr_t bits, uint32_t kind,
+                                          struct kaio_queue_place **out_queue,
+                                          kaio_status *out_why);
+
 // kaio_request_begin_plain enters the queue and makes an idle request of `kind` that has no buffer.
 // The caller fills in its iocb, by the file in `*out_file`, and leaves the queue. NULL: it was not
 // entered, or was left, and the reason is in `*out_why`.
@@ -90,15 +106,19 @@ static inline void kaio_request_allow(const struct kaio_slot *slot) {
 
 // Builds without NDEBUG sum the bytes of a view when its write is pushed, and when it ends.
 #ifdef NDEBUG
-static inline void kaio_request_sum_view(const struct kaio_slot *slot) {
+static inline void kaio_request_sum_views(const struct kaio_queue_place *queue,
+                                          const struct kaio_slot *slot) {
+    (void)queue;
     (void)slot;
 }
-static inline void kaio_request_check_view(const struct kaio_slot *slot) {
+static inline void kaio_request_check_views(const struct kaio_queue_place *queue,
+                                            const struct kaio_slot *slot) {
+    (void)queue;
     (void)slot;
 }
 #else
-void kaio_request_sum_view(const struct kaio_slot *slot);
-void kaio_request_check_view(struct kaio_slot *slot);
+void kaio_request_sum_views(const struct kaio_queue_place *queue, const struct kaio_slot *slot);
+void kaio_request_check_views(const struct kaio_queue_place *queue, struct kaio_slot *slot);
 #endif
 
 // kaio_request_make_room moves what is staged to the front of its array.
@@ -129,8 +149,8 @@ static inline void kaio_request_stage(struct kaio_queue_place *queue, struct kai
         kaio_request_stage_sync(queue, slot);
         return;
     }
-    if (kind == KAIO_KIND_WRITE) {
-        kaio_request_sum_view(slot);
+    if (kaio_kind_is_write(kind)) {
+        kaio_request_sum_views(queue, slot);
         slot->epoch = queue->sync_epoch;
         ++queue->attachments[slot->attachment].write_count;
     }
@@ -143,7 +163,7 @@ void kaio_request_settle_syncs(struct kaio_queue_place *queue, const struct kaio
 // kaio_request_is_whole tells whether a finished transfer moved all that it was asked to.
 static inline bool kaio_request_is_whole(const struct kaio_slot *slot) {
     return slot->refusal == KAIO_OK && (slot->flags & KAIO_SLOT_WAS_CANCELLED) == 0 &&
-           kaio_slot_result(slot) == (int64_t)slot->iocb.aio_nbytes;
+           kaio_slot_result(slot) == (int64_t)kaio_slot_asked_bytes(slot);
 }
 
 static inline void kaio_request_append_finished(struct kaio_queue_place *queue,
@@ -172,7 +192,7 @@ static inline struct kaio_slot *kaio_request_pop_finished(struct kaio_queue_plac
 // kaio_request_settle_write counts a write that has ended, and tells the syncs that waited for it.
 static inline void kaio_request_settle_write(struct kaio_queue_place *queue,
                                              struct kaio_slot *slot) {
-    kaio_request_check_view(slot);
+    kaio_request_check_views(queue, slot);
     struct kaio_attachment *attachment = &queue->attachments[slot->attachment];
     --attachment->write_count;
     if (KAIO_UNLIKELY(!kaio_request_is_whole(slot))) {
@@ -187,7 +207,7 @@ static inline void kaio_request_settle_write(struct kaio_queue_place *queue,
 // kaio_request_finish makes a request that was staged or in flight one to be taken, and settles the
 // syncs that waited for it. Its result and its refusal are set before.
 static inline void kaio_request_finish(struct kaio_queue_place *queue, struct kaio_slot *slot) {
-    bool is_write = kaio_slot_kind(kaio_slot_load(slot)) == KAIO_KIND_WRITE;
+    bool is_write = kaio_kind_is_write(kaio_slot_kind(kaio_slot_load(slot)));
     kaio_request_append_finished(queue, slot);
     if (is_write) {
         kaio_request_settle_write(queue, slot);
@@ -209,6 +229,21 @@ static inline void kaio_request_free(struct kaio_queue_place *queue, struct kaio
     slot->next = queue->free_head;
     queue->free_head = (uint32_t)(slot - queue->slots);
     ++queue->free_count;
+}
+
+// kaio_request_free_idle frees an idle request, whose buffers were unpinned before.
+static inline void kaio_request_free_idle(struct kaio_queue_place *queue, struct kaio_slot *slot) {
+    --queue->idle_count;
+    kaio_request_free(queue, slot);
+}
+
+// kaio_request_move_pin gives an idle request the file of `attachment` instead of its own.
+static inline void kaio_request_move_pin(struct kaio_queue_place *queue, struct kaio_slot *slot,
+                                         struct kaio_attachment *attachment) {
+    uint32_t old = slot->attachment;
+    ++attachment->pin_count;
+    slot->attachment = (uint32_t)(attachment - queue->attachments);
+    kaio_attachment_unpin(queue, old);
 }
 
 // kaio_request_collect_strays finishes requests that were pushed or dropped where they must not be.

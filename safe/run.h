@@ -80,6 +80,10 @@ typedef enum kaio_turn {
 typedef struct kaio_handlers {
     void (*on_read)(void *context, uint64_t user, kaio_read_result *result);
     void (*on_write)(void *context, uint64_t user, kaio_write_result *result);
+    // Vectored ones: the segments, too, live until the handler returns; it takes handles from them
+    // by setting them to NULL.
+    void (*on_readv)(void *context, uint64_t user, kaio_completion *completion);
+    void (*on_writev)(void *context, uint64_t user, kaio_completion *completion);
     void (*on_sync)(void *context, uint64_t user, const kaio_sync_result *result);
     void (*on_poll)(void *context, uint64_t user, const kaio_poll_result *result);
     // Once a turn: when all that was there has been handed out, before the run sends again or

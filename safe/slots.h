@@ -44,7 +44,7 @@ struct kaio_slot {
     _Atomic uintptr_t word;  // life, kind, state
     // Set by a thread that must not push: the life it saw, and a kaio_code. See kaio_queue_stray.
     _Atomic uintptr_t stray;
-    uintptr_t memory;  // the handle of the buffer or view that it pins, or 0
+    uintptr_t memory;  // the handle of the buffer or view that it pins; 0: none, or segments
     uint64_t user;
     int64_t sent_ns;         // when it was last given to the kernel, CLOCK_MONOTONIC; 0: never
     uint32_t next;           // in the list of free, finished or held slots
@@ -53,6 +53,7 @@ struct kaio_slot {
     uint32_t epoch;          // how many syncs the queue had when this was pushed
     union {
         uint32_t buffer_offset_bytes;  // of a transfer
+        uint32_t asked_bytes;          // of a vectored one
         uint32_t waits_for_count;      // of a held sync: writes that it waits for
     };
     uint16_t refusal;  // a kaio_code, when the kernel never had it
@@ -96,6 +97,13 @@ static inline int64_t kaio_slot_result(const struct kaio_slot *slot) {
 
 static inline void kaio_slot_set_result(struct kaio_slot *slot, int64_t result) {
     slot->iocb.aio_reserved2 = (uint64_t)result;
+}
+
+// kaio_slot_asked_bytes is how many bytes a transfer is to move.
+static inline uint64_t kaio_slot_asked_bytes(const struct kaio_slot *slot) {
+    bool is_vectored =
+        slot->memory == 0 && kaio_kind_is_vectored(kaio_slot_kind(kaio_slot_load(slot)));
+    return KAIO_UNLIKELY(is_vectored) ? slot->asked_bytes : slot->iocb.aio_nbytes;
 }
 
 // kaio_slot_range is what a transfer asks for.

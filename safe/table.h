@@ -38,6 +38,8 @@
 enum {
     KAIO_KIND_READ = 1,  // requests have the number of their operation
     KAIO_KIND_WRITE = 2,
+    KAIO_KIND_READV = 3,
+    KAIO_KIND_WRITEV = 4,
     KAIO_KIND_SYNC = 5,
     KAIO_KIND_POLL = 6,
     KAIO_KIND_QUEUE = 8,
@@ -54,6 +56,14 @@ enum { KAIO_STATE_FREE = 0, KAIO_STATE_FORKED = 15 };
 
 static inline uint32_t kaio_bits_kind(uintptr_t bits) {
     return (uint32_t)(bits & (((uintptr_t)1 << KAIO_KIND_BITS) - 1));
+}
+
+static inline bool kaio_kind_is_vectored(uint32_t kind) {
+    return kind == KAIO_KIND_READV || kind == KAIO_KIND_WRITEV;
+}
+
+static inline bool kaio_kind_is_write(uint32_t kind) {
+    return kind == KAIO_KIND_WRITE || kind == KAIO_KIND_WRITEV;
 }
 
 static inline uint32_t kaio_bits_index(uintptr_t bits) {

@@ -10,6 +10,7 @@
 #include "queue_place.h"
 #include "request.h"
 #include "slots.h"
+#include "vector.h"
 
 static struct kaio_queue_place *place_of(const kaio_queue *queue) {
     struct kaio_queue_place *place = kaio_queue_at(kaio_bits_index((uintptr_t)queue));
@@ -67,9 +68,23 @@ static bool is_pinned(uintptr_t memory) {
            kaio_word_state(value) == kaio_memory_held_state(memory) + 1;
 }
 
+static bool has_pinned_segments(const struct kaio_segments *segments,
+                                const struct kaio_slot *slot) {
+    uint32_t count = kaio_vector_count(slot);
+    const struct iovec *first = (const struct iovec *)(uintptr_t)slot->iocb.aio_buf;
+    for (uint32_t i = 0; i < count; ++i) {
+        if (!is_pinned(segments->memories[(first - segments->iovecs) + i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static const char *check_slots(const struct kaio_queue_place *queue) {
     uint32_t states[16] = {0};
     uint64_t pins = 0;
+    uint64_t segment_count = 0;
+    const struct kaio_segments *place_segments = queue->segments;
     for (uint32_t i = 0; i < queue->depth; ++i) {
         const struct kaio_slot *slot = &queue->slots[i];
         uint32_t state = kaio_word_state(kaio_slot_load(slot));
@@ -79,12 +94,19 @@ static const char *check_slots(const struct kaio_queue_place *queue) {
         }
         ++states[state];
         pins += state != KAIO_SLOT_FREE;
+        if (state != KAIO_SLOT_FREE && !has_pinned_segments(place_segments, slot)) {
+            return "a segment's buffer is not pinned";
+        }
+        segment_count += state != KAIO_SLOT_FREE ? kaio_vector_count(slot) : 0;
         if (state != KAIO_SLOT_FREE && slot->memory != 0 && !is_pinned(slot->memory)) {
             return "a request's buffer is not pinned";
         }
     }
     for (uint32_t i = 0; i < queue->attachment_capacity; ++i) {
         pins -= queue->attachments[i].pin_count;
+    }
+    if (segment_count != (place_segments == NULL ? 0 : place_segments->used_count)) {
+        return "the segments given out are not those of the requests";
     }
     if (pins != 0) {
         return "the pins of the files are not the requests";

@@ -249,13 +249,23 @@ long kaio_sim_setup(unsigned nr_events, kaio_raw_context *out_ctx) {
     return answer;
 }
 
+static bool is_reading(const struct kaio_raw_iocb *iocb) {
+    return iocb->aio_lio_opcode == KAIO_RAW_CMD_PREAD ||
+           iocb->aio_lio_opcode == KAIO_RAW_CMD_PREADV;
+}
+
+static bool is_vectored(const struct kaio_raw_iocb *iocb) {
+    return iocb->aio_lio_opcode == KAIO_RAW_CMD_PREADV ||
+           iocb->aio_lio_opcode == KAIO_RAW_CMD_PWRITEV;
+}
+
 // check_flags has the kernel itself say what it thinks of the flags: of a transfer of one byte
 // from or to an address where nothing can be, so that nothing moves.
 static long check_flags(const struct kaio_raw_iocb *iocb) {
     if (iocb->aio_rw_flags == 0) {
         return 0;
     }
-    bool is_read = iocb->aio_lio_opcode == KAIO_RAW_CMD_PREAD;
+    bool is_read = is_reading(iocb);
     struct iovec nowhere = {.iov_base = (void *)1, .iov_len = 1};
     long moved = syscall(is_read ? SYS_preadv2 : SYS_pwritev2, (int)iocb->aio_fildes, &nowhere, 1L,
                          -1L, -1L, (long)iocb->aio_rw_flags);
@@ -273,7 +283,7 @@ static bool is_ready(const struct kaio_raw_iocb *iocb);
 
 // check_transfer answers as aio_read and aio_write in fs/aio.c do before they start.
 static long check_transfer(const struct kaio_raw_iocb *iocb, int mode) {
-    bool is_read = iocb->aio_lio_opcode == KAIO_RAW_CMD_PREAD;
+    bool is_read = is_reading(iocb);
     if ((iocb->aio_rw_flags & ~KNOWN_RW_FLAGS) != 0) {
         return -EOPNOTSUPP;
     }
@@ -310,6 +320,8 @@ static long check(const struct context *context, const struct kaio_raw_iocb *ioc
     switch (iocb->aio_lio_opcode) {
         case KAIO_RAW_CMD_PREAD:
         case KAIO_RAW_CMD_PWRITE:
+        case KAIO_RAW_CMD_PREADV:
+        case KAIO_RAW_CMD_PWRITEV:
             return check_transfer(iocb, mode);
         case KAIO_RAW_CMD_FSYNC:
         case KAIO_RAW_CMD_FDSYNC:
@@ -333,19 +345,53 @@ static bool is_ready(const struct kaio_raw_iocb *iocb) {
 
 // transfer_at is preadv2 or pwritev2 without the C library, whose functions are watched by ASan:
 // the bytes are poisoned for everybody but the kernel.
-static long transfer_at(bool is_read, int fd, const struct iovec *part, int64_t offset, int flags) {
-    return syscall(is_read ? SYS_preadv2 : SYS_pwritev2, (long)fd, part, 1L, (long)offset,
+static long transfer_at(bool is_read, int fd, const struct iovec *parts, int count, int64_t offset,
+                        int flags) {
+    return syscall(is_read ? SYS_preadv2 : SYS_pwritev2, (long)fd, parts, (long)count, (long)offset,
                    (long)((uint64_t)offset >> 32), (long)flags);
 }
 
+// The parts of a transfer.
+struct parts {
+    struct iovec iovecs[UIO_MAXIOV];
+    int count;
+    uint64_t size_bytes;
+};
+
+// find_parts lists the parts of a transfer, cut to the first `limit_bytes`.
+static void find_parts(const struct kaio_raw_iocb *iocb, uint64_t limit_bytes,
+                       struct parts *out_parts) {
+    struct iovec one = {.iov_base = (void *)(uintptr_t)iocb->aio_buf,
+                        .iov_len = (size_t)iocb->aio_nbytes};
+    const struct iovec *all =
+        is_vectored(iocb) ? (const struct iovec *)(uintptr_t)iocb->aio_buf : &one;
+    uint64_t count = is_vectored(iocb) ? iocb->aio_nbytes : 1;
+    out_parts->count = 0;
+    out_parts->size_bytes = 0;
+    for (uint64_t i = 0; i < count && i < UIO_MAXIOV; ++i) {
+        uint64_t left_bytes = limit_bytes - out_parts->size_bytes;
+        struct iovec *part = &out_parts->iovecs[out_parts->count++];
+        *part = all[i];
+        part->iov_len = part->iov_len < left_bytes ? part->iov_len : (size_t)left_bytes;
+        out_parts->size_bytes += part->iov_len;
+    }
+}
+
+static uint64_t size_of(const struct kaio_raw_iocb *iocb) {
+    struct parts parts;
+    find_parts(iocb, UINT64_MAX, &parts);
+    return parts.size_bytes;
+}
+
 static int64_t transfer(const struct kaio_raw_iocb *iocb, uint64_t size_bytes) {
-    struct iovec part = {.iov_base = (void *)(uintptr_t)iocb->aio_buf,
-                         .iov_len = (size_t)size_bytes};
+    struct parts parts;
+    find_parts(iocb, size_bytes, &parts);
     int fd = (int)iocb->aio_fildes;
-    bool is_read = iocb->aio_lio_opcode == KAIO_RAW_CMD_PREAD;
-    long moved = transfer_at(is_read, fd, &part, iocb->aio_offset, iocb->aio_rw_flags);
+    bool is_read = is_reading(iocb);
+    long moved =
+        transfer_at(is_read, fd, parts.iovecs, parts.count, iocb->aio_offset, iocb->aio_rw_flags);
     if (moved < 0 && errno == ESPIPE) {  // no offset: where the file is
-        moved = transfer_at(is_read, fd, &part, -1, iocb->aio_rw_flags);
+        moved = transfer_at(is_read, fd, parts.iovecs, parts.count, -1, iocb->aio_rw_flags);
     }
     return moved < 0 ? -errno : moved;
 }
@@ -380,10 +426,17 @@ static int64_t perform(const struct kaio_raw_iocb *iocb, kaio_sim_cause *out_cau
         default:
             break;
     }
-    bool is_short = iocb->aio_nbytes >= 2 && (spend(&script.shorten_count) ||
-                                              happens(script.chances.shorten, STREAM_REQUESTS));
+    uint64_t size_bytes = size_of(iocb);
+    bool is_short = size_bytes >= 2 && (spend(&script.shorten_count) ||
+                                        happens(script.chances.shorten, STREAM_REQUESTS));
     *out_cause = is_short ? KAIO_SIM_SHORTENED : KAIO_SIM_HONEST;
-    return transfer(iocb, is_short ? iocb->aio_nbytes / 2 : iocb->aio_nbytes);
+    return transfer(iocb, is_short ? size_bytes / 2 : size_bytes);
+}
+
+static void drop_iovecs(const struct kaio_raw_iocb *iocb) {
+    if (is_vectored(iocb)) {
+        free((void *)(uintptr_t)iocb->aio_buf);
+    }
 }
 
 // end_pending takes the request `index` out of what is in flight and posts its event.
@@ -407,6 +460,7 @@ static void end_pending(struct context *context, uint32_t index, kaio_sim_cause 
     let_event_fd_go(&iocb);
     tell_request(KAIO_SIM_ENDED, (kaio_raw_context)(uintptr_t)context->ring, cause, result,
                  is_doubled ? 2 : 1, &iocb);
+    drop_iovecs(&iocb);
 }
 
 static uint32_t count_ready(const struct context *context) {
@@ -466,6 +520,21 @@ static long consider(const struct context *context, const struct kaio_raw_iocb *
     return check(context, iocb);
 }
 
+// keep_iovecs copies the iovecs of a request, as the kernel does.
+static void keep_iovecs(struct kaio_raw_iocb *iocb) {
+    if (!is_vectored(iocb)) {
+        return;
+    }
+    size_t size_bytes = (size_t)iocb->aio_nbytes * sizeof(struct iovec);
+    struct iovec *copy = malloc(size_bytes);
+    if (copy == NULL) {
+        perror("kaio_sim");
+        abort();
+    }
+    memcpy(copy, (const void *)(uintptr_t)iocb->aio_buf, size_bytes);
+    iocb->aio_buf = (uint64_t)(uintptr_t)copy;
+}
+
 // take makes `iocb` one that is in flight, as `copy`.
 static void take(struct context *context, struct kaio_raw_iocb *iocb,
                  const struct kaio_raw_iocb *copy) {
@@ -476,7 +545,8 @@ static void take(struct context *context, struct kaio_raw_iocb *iocb,
         calls.last_ioprio = (uint16_t)iocb->aio_reqprio;
     }
     context->objects[context->pending_count] = (uintptr_t)iocb;
-    context->pending[context->pending_count++] = *copy;
+    context->pending[context->pending_count] = *copy;
+    keep_iovecs(&context->pending[context->pending_count++]);
     tell_request(KAIO_SIM_TOOK, (kaio_raw_context)(uintptr_t)context->ring, KAIO_SIM_HONEST, 0, 0,
                  iocb);
     if (!script.hold && !script.late && !happens(script.chances.delay, STREAM_REQUESTS)) {
@@ -674,6 +744,7 @@ static void finish_silently(struct context *context) {
             int64_t result = perform(iocb, &cause);
             tell_request(KAIO_SIM_ENDED, (kaio_raw_context)(uintptr_t)context->ring, cause, result,
                          0, iocb);
+            drop_iovecs(iocb);
         }
     }
 }

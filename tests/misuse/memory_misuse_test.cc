@@ -209,10 +209,10 @@ TEST_F(MemoryMisuseTest, NullIsAnAnswer) {
     kaio_write *write = nullptr;
     kaio_ticket ticket = {};
     const kaio_range range = Range(0, 8);
-    EXPECT_CODE(KAIO_NULL_ARGUMENT, K(kaio_write_new_shared(queue_, file, range, kaio_rw_none(),
-                                                            nullptr, &write)));
-    EXPECT_CODE(KAIO_NULL_ARGUMENT, K(kaio_write_new_shared(queue_, file, range, kaio_rw_none(),
-                                                            &view_, nullptr)));
+    EXPECT_CODE(KAIO_NULL_ARGUMENT,
+                K(kaio_write_new_shared(queue_, file, range, kaio_rw_none(), nullptr, &write)));
+    EXPECT_CODE(KAIO_NULL_ARGUMENT,
+                K(kaio_write_new_shared(queue_, file, range, kaio_rw_none(), &view_, nullptr)));
     EXPECT_CODE(KAIO_NULL_ARGUMENT,
                 K(kaio_write_new_shared(queue_, file, range, kaio_rw_none(), &view, &write)));
     EXPECT_CODE(KAIO_NULL_ARGUMENT, K(kaio_write_start_shared(queue_, file, range, kaio_rw_none(),

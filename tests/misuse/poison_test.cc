@@ -39,9 +39,9 @@ struct Pushed {
         bytes = kaio_buffer_as_bytes(buffer);
         kaio_ticket ticket = {};
         const kaio_range range = Range(0, 32, 16);
-        EXPECT_OK(is_read ? kaio_read_start(queue, file, range, kaio_rw_none(), 0, &buffer, &ticket)
-                          : kaio_write_start(queue, file, range, kaio_rw_none(), 0, &buffer,
-                                             &ticket));
+        EXPECT_OK(is_read
+                      ? kaio_read_start(queue, file, range, kaio_rw_none(), 0, &buffer, &ticket)
+                      : kaio_write_start(queue, file, range, kaio_rw_none(), 0, &buffer, &ticket));
     }
     ~Pushed() {
         kaio_queue_drop(&queue);

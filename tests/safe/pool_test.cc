@@ -50,8 +50,8 @@ class RegionTest : public QueueTest {
         memory_ = static_cast<uint8_t *>(aligned_alloc(kFrameBytes, kFrameBytes * kFrames));
         memset(memory_, 0, kFrameBytes * kFrames);
         file_ = OpenFile(temp_.path());
-        ASSERT_OK(kaio_region_adopt(memory_, kFrameBytes, kFrames, Released::Hook, &released_,
-                                    &region_));
+        ASSERT_OK(
+            kaio_region_adopt(memory_, kFrameBytes, kFrames, Released::Hook, &released_, &region_));
     }
 
     void TearDown() override {
@@ -120,8 +120,8 @@ TEST_F(RegionTest, AFrameIsTakenOnceAndItsOldHandleIsStale) {
 
     EXPECT_NE(buffer, alias) << "the same frame in another life";
     kaio_ticket ticket = {};
-    EXPECT_CODE(KAIO_STALE, K(kaio_read_start(queue_, file_, Range(0, 8), kaio_rw_none(), 0,
-                                              &alias, &ticket)));
+    EXPECT_CODE(KAIO_STALE,
+                K(kaio_read_start(queue_, file_, Range(0, 8), kaio_rw_none(), 0, &alias, &ticket)));
     EXPECT_EQ(kaio_buffer_as_bytes(alias), nullptr);
     EXPECT_EQ(kaio_buffer_size(alias), 0u);
     kaio_buffer_drop(&alias);
@@ -262,7 +262,8 @@ TEST_F(RegionTest, AChildHasNothingOfIt) {
         EXPECT_TRUE(released_.count == 0) << "hook";
         kaio_region *own = nullptr;
         EXPECT_TRUE(kaio_region_adopt(memory_, kFrameBytes, kFrames, nullptr, nullptr, &own).code ==
-                   KAIO_OK) << "a region of the child's own";
+                    KAIO_OK)
+            << "a region of the child's own";
         EXPECT_TRUE(kaio_region_take(own, 4, &other).code == KAIO_OK) << "its frame";
         kaio_buffer_drop(&other);
         EXPECT_TRUE(kaio_region_close(&own).code == KAIO_OK) << "its end";
@@ -476,7 +477,8 @@ TEST_F(PoolTest, ALockedOneIsLockedOrSaysWhyNot) {
         EXPECT_TRUE(setrlimit(RLIMIT_MEMLOCK, &none) == 0) << "setrlimit";
         EXPECT_TRUE(geteuid() != 0 || setresuid(65534, 65534, 65534) == 0) << "setresuid";
         const kaio_status status = kaio_pool_open(&options, &pool);
-        EXPECT_TRUE(status.code == KAIO_OS_ERROR && status.subject == KAIO_SUBJECT_POOL) << "status";
+        EXPECT_TRUE(status.code == KAIO_OS_ERROR && status.subject == KAIO_SUBJECT_POOL)
+            << "status";
         EXPECT_TRUE(status.os_error == EPERM || status.os_error == ENOMEM) << "errno";
         EXPECT_TRUE(kaio_testing_count().region_count == 0) << "something is left";
     });

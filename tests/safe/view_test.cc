@@ -120,10 +120,10 @@ TEST_F(ViewTest, AFrozenBufferIsBusy) {
     kaio_ticket ticket = {};
     EXPECT_EQ(kaio_buffer_as_bytes(alias), nullptr);
     EXPECT_EQ(kaio_buffer_size(alias), kSizeBytes);
-    EXPECT_CODE(KAIO_BUSY, K(kaio_read_start(queue_, file_, Range(0, 8), kaio_rw_none(), 0, &alias,
-                                             &ticket)));
-    EXPECT_CODE(KAIO_BUSY, K(kaio_write_start(queue_, file_, Range(0, 8), kaio_rw_none(), 0,
-                                              &alias, &ticket)));
+    EXPECT_CODE(KAIO_BUSY,
+                K(kaio_read_start(queue_, file_, Range(0, 8), kaio_rw_none(), 0, &alias, &ticket)));
+    EXPECT_CODE(KAIO_BUSY, K(kaio_write_start(queue_, file_, Range(0, 8), kaio_rw_none(), 0, &alias,
+                                              &ticket)));
     kaio_view *second = nullptr;
     EXPECT_CODE(KAIO_BUSY, kaio_buffer_freeze(&alias, &second));
     EXPECT_CODE(KAIO_BUSY, kaio_buffer_detach(alias));
@@ -140,8 +140,8 @@ TEST_F(ViewTest, ABufferThatAWriteReadsIsNotReadIntoAndTwoWritesShareIt) {
     Write(0, &view_);
     kaio_buffer *alias = kept_;
     kaio_ticket ticket = {};
-    EXPECT_CODE(KAIO_BUSY, K(kaio_read_start(queue_, file_, Range(0, 8), kaio_rw_none(), 0, &alias,
-                                             &ticket)));
+    EXPECT_CODE(KAIO_BUSY,
+                K(kaio_read_start(queue_, file_, Range(0, 8), kaio_rw_none(), 0, &alias, &ticket)));
     Write(kSizeBytes, &second);
     EXPECT_EQ(Wait(2), 2u);
     kaio_completion completion = Take();

@@ -2,11 +2,11 @@
 
 #include "kaio/safe/kaio.h"
 
-kaio_status view_for_read(kaio_queue *queue, kaio_file *file, kaio_view **view, kaio_buffer **buffer,
-                          kaio_read **out_read);
+kaio_status view_for_read(kaio_queue *queue, kaio_file *file, kaio_view **view,
+                          kaio_buffer **buffer, kaio_read **out_read);
 
-kaio_status view_for_read(kaio_queue *queue, kaio_file *file, kaio_view **view, kaio_buffer **buffer,
-                          kaio_read **out_read) {
+kaio_status view_for_read(kaio_queue *queue, kaio_file *file, kaio_view **view,
+                          kaio_buffer **buffer, kaio_read **out_read) {
     kaio_range range = {0, 0, 8};
     (void)view;
     (void)buffer;
