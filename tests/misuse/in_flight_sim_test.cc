@@ -88,6 +88,22 @@ TEST_F(InFlightTest, TheRequestIsNotPushedAbandonedOrDroppedThroughAnAlias) {
     ExpectUnharmed();
 }
 
+TEST_F(InFlightTest, TheRequestIsNotChangedThroughAnAlias) {
+    TempFile other_disk(Pattern(kSizeBytes, 3));
+    kaio_file *other = OpenFile(other_disk.path());
+    kaio_read *alias = Handle<kaio_read>(alias_);
+    kaio_write *write = nullptr;
+
+    EXPECT_CODE(KAIO_STALE, K(kaio_read_into_write(&alias, &write)));
+    EXPECT_EQ(write, nullptr);
+    EXPECT_CODE(KAIO_STALE, K(kaio_read_retarget(alias, other, Range(0, 8), kaio_rw_none())));
+    EXPECT_CODE(KAIO_STALE, K(kaio_read_set_priority(alias, kaio_priority_idle())));
+
+    EXPECT_OK(kaio_file_close(&other)) << "it is not pinned";
+    ExpectUnharmed();
+    EXPECT_EQ(disk_.Content(), Pattern(kSizeBytes)) << "nothing was written";
+}
+
 TEST_F(InFlightTest, AnAliasThatIsPushedTooIsNotSubmitted) {
     kaio_read *alias = Handle<kaio_read>(alias_);
     const uint64_t submit_count = kaio_sim_call_counts().submit_count;

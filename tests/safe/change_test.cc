@@ -4,10 +4,13 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <functional>
 #include <string>
 
+#include "kaio/safe/poll.h"
 #include "kaio/safe/queue.h"
 #include "kaio/safe/read.h"
+#include "kaio/safe/sync.h"
 #include "kaio/safe/write.h"
 #include "tests/support/safe_test.h"
 
@@ -208,6 +211,114 @@ TEST_F(ChangeTest, AWriteThatBecameAReadIsNoWriteToASync) {
         kaio_completion_drop(&completion);
     }
     EXPECT_EQ(temp_.Content(), Pattern(2 * kSizeBytes));
+}
+
+// A queue with one place, where an idle request makes room for one of any other kind.
+class OnePlaceTest : public ChangeTest {
+  protected:
+    enum Kind { kRead, kWrite, kSyncData, kSyncAll, kPoll };
+
+    kaio_queue_options Options() const override {
+        kaio_queue_options options = {};
+        options.depth = 1;
+        return options;
+    }
+
+    void New(Kind kind) {
+        switch (kind) {
+            case kRead:
+                read_ = NewRead(file_, &buffer_);
+                break;
+            case kWrite:
+                Pattern(kSizeBytes, ++round_)
+                    .copy(reinterpret_cast<char *>(kaio_buffer_as_bytes(buffer_)), kSizeBytes);
+                write_ = NewWrite(file_);
+                break;
+            case kSyncData:
+                EXPECT_OK(K(kaio_sync_new(queue_, file_, KAIO_SYNC_DATA, &sync_)));
+                break;
+            case kSyncAll:
+                EXPECT_OK(K(kaio_sync_new(queue_, file_, KAIO_SYNC_ALL, &sync_)));
+                break;
+            case kPoll:
+                EXPECT_OK(K(kaio_poll_new(queue_, file_, kaio_poll_readable(), &poll_)));
+                break;
+        }
+        EXPECT_EQ(Counts().idle_count, 1u);
+    }
+
+    // Makes room, and returns a push of a copy of what is gone.
+    std::function<kaio_ticket()> Abandon(Kind kind) {
+        std::function<kaio_ticket()> push;
+        switch (kind) {
+            case kRead:
+                push = [copy = read_] { return kaio_read_push_(copy, 0); };
+                EXPECT_OK(K(kaio_read_abandon(&read_, &buffer_)));
+                break;
+            case kWrite:
+                push = [copy = write_] { return kaio_write_push_(copy, 0); };
+                EXPECT_OK(K(kaio_write_abandon(&write_, &buffer_)));
+                break;
+            case kSyncData:
+            case kSyncAll:
+                push = [copy = sync_] { return kaio_sync_push_(copy, 0); };
+                EXPECT_OK(K(kaio_sync_abandon(&sync_)));
+                break;
+            case kPoll:
+                push = [copy = poll_] { return kaio_poll_push_(copy, 0); };
+                EXPECT_OK(K(kaio_poll_abandon(&poll_)));
+                break;
+        }
+        EXPECT_EQ(Counts().free_count, 1u);
+        return push;
+    }
+
+    void PushAndTake(Kind kind) {
+        switch (kind) {
+            case kRead:
+                kaio_read_push(&read_, 5);
+                ExpectFull();
+                EXPECT_EQ(BufferText(buffer_, kSizeBytes), temp_.Content().substr(0, kSizeBytes));
+                break;
+            case kWrite:
+                kaio_write_push(&write_, 5);
+                ExpectFull();
+                EXPECT_EQ(temp_.Content().substr(0, kSizeBytes), Pattern(kSizeBytes, round_));
+                break;
+            case kSyncData:
+            case kSyncAll:
+                kaio_sync_push(&sync_, 5);
+                EXPECT_EQ(WaitAndTake().sync, KAIO_SYNC_SYNCED);
+                break;
+            case kPoll: {
+                kaio_poll_push(&poll_, 5);
+                const kaio_completion completion = WaitAndTake();
+                EXPECT_EQ(completion.poll, KAIO_POLL_READY);
+                EXPECT_EQ(completion.buffer, nullptr);
+                break;
+            }
+        }
+    }
+
+    unsigned round_ = 20;
+    kaio_read *read_ = nullptr;
+    kaio_write *write_ = nullptr;
+    kaio_sync *sync_ = nullptr;
+    kaio_poll *poll_ = nullptr;
+};
+
+TEST_F(OnePlaceTest, ARequestMakesRoomForOneOfAnyKindAndItsHandleIsStale) {
+    for (const Kind before : {kRead, kWrite, kSyncData, kSyncAll, kPoll}) {
+        for (const Kind after : {kRead, kWrite, kSyncData, kSyncAll, kPoll}) {
+            New(before);
+            const std::function<kaio_ticket()> push_copy = Abandon(before);
+            EXPECT_EQ(K(push_copy()).bits, 0u);
+            New(after);
+            EXPECT_EQ(K(push_copy()).bits, 0u);
+            EXPECT_EQ(Counts().idle_count, 1u) << "the new one is not what the copy names";
+            PushAndTake(after);
+        }
+    }
 }
 
 // ---- priorities ----

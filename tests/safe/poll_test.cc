@@ -181,6 +181,29 @@ TEST_F(PollTest, AnAbandonedPollFreesItsPlaceAndItsFile) {
     EXPECT_OK(K(kaio_file_close(&writer_)));
 }
 
+TEST_F(PollTest, APollMadeAnewWaitsForItsNewEventsOnly) {
+    Write();
+    kaio_poll *poll = nullptr;
+    ASSERT_OK(K(kaio_poll_new(queue_, reader_, kaio_poll_readable(), &poll)));
+    ASSERT_OK(K(kaio_poll_abandon(&poll)));
+
+    StartPoll(reader_, kaio_poll_urgent());
+
+    ExpectPending();
+}
+
+TEST_F(PollTest, AWaitForOneWhoseTimeIsOverLooksAndDoesNotWait) {
+    StartPoll(reader_, kaio_poll_readable());
+    uint32_t ready = 77;
+
+    EXPECT_CODE(KAIO_TIMED_OUT, K(kaio_queue_wait(queue_, 1, kaio_deadline_now(), &ready)));
+    EXPECT_EQ(ready, 77u);
+    EXPECT_EQ(Counts().in_flight_count, 1u);
+
+    Write();
+    EXPECT_EQ(WaitAndTake().poll, KAIO_POLL_READY);
+}
+
 TEST_F(PollTest, AFullQueueMakesNoPoll) {
     for (uint32_t i = 0; i < kDepth; ++i) {
         StartPoll(writer_, kaio_poll_writable());

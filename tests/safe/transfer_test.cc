@@ -138,6 +138,43 @@ TEST_F(TransferTest, WhatWasNotRefusedHasAPlainOkAsItsRefusal) {
     kaio_buffer_drop(&buffer);
 }
 
+TEST_F(TransferTest, MovedBytesTellWhatCameAlsoWhereTheFileHasZeros) {
+    const std::string text("ends in zeros\0\0\0", 16);
+    TempFile zeros(text);
+    Open(zeros.path(), O_RDONLY);
+    kaio_buffer *buffer = NewBuffer(64);
+    StartRead(file_, 0, &buffer);
+
+    kaio_completion completion = WaitAndTake();
+
+    EXPECT_EQ(completion.transfer, KAIO_TRANSFER_SHORT);
+    ASSERT_EQ(completion.moved_bytes, text.size());
+    EXPECT_EQ(BufferText(completion.buffer, text.size()), text);
+    kaio_completion_drop(&completion);
+}
+
+TEST_F(TransferTest, TheSecondOfTwoWritesStaysWhenTheFirstWasTakenBefore) {
+    Open(temp_.path(), O_RDWR);
+    kaio_buffer *buffer = NewBuffer(Pattern(512, 3));
+    StartWrite(file_, 0, &buffer);
+    kaio_completion completion = WaitAndTake();
+    EXPECT_EQ(completion.transfer, KAIO_TRANSFER_FULL);
+    kaio_completion_drop(&completion);
+    buffer = NewBuffer(Pattern(256, 4));
+    StartWrite(file_, 0, &buffer);
+    completion = WaitAndTake();
+    EXPECT_EQ(completion.transfer, KAIO_TRANSFER_FULL);
+    kaio_completion_drop(&completion);
+    buffer = NewBuffer(512);
+
+    StartRead(file_, 0, &buffer);
+
+    completion = WaitAndTake();
+    EXPECT_EQ(completion.transfer, KAIO_TRANSFER_FULL);
+    EXPECT_EQ(BufferText(completion.buffer, 512), Pattern(256, 4) + Pattern(512, 3).substr(256));
+    kaio_completion_drop(&completion);
+}
+
 TEST_F(TransferTest, ATransferOfNoBytesIsFull) {
     Open(temp_.path(), O_RDONLY);
     kaio_buffer *buffer = NewBuffer(512);
