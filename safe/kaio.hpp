@@ -10,6 +10,7 @@
 #ifndef KAIO_SAFE_KAIO_HPP_
 #define KAIO_SAFE_KAIO_HPP_
 
+#include <stdio.h>
 #include <sys/types.h>
 
 #include <cstddef>
@@ -126,6 +127,7 @@ class KAIO_OWNER owner {
 
 class read;
 class write;
+class view;
 class completion;
 
 // A kernel context and the requests in it: queue.h.
@@ -167,6 +169,19 @@ class KAIO_OWNER queue : public owner<kaio_queue, kaio_queue_drop> {
 
     KAIO_NEEDS KAIO_MUST_USE kaio_status count(kaio_queue_counts *out_counts) noexcept {
         return kaio_queue_count(get(), out_counts);
+    }
+
+    KAIO_NEEDS KAIO_MUST_USE kaio_status counters_read(kaio_queue_counters *out_counters) noexcept {
+        return kaio_queue_counters_read(get(), out_counters);
+    }
+
+    KAIO_NEEDS KAIO_MUST_USE kaio_status latency_read(kaio_operation operation,
+                                                      kaio_latency *out_latency) noexcept {
+        return kaio_queue_latency_read(get(), operation, out_latency);
+    }
+
+    KAIO_NEEDS KAIO_MUST_USE kaio_status dump(FILE *stream) noexcept {
+        return kaio_queue_dump(get(), stream);
     }
 
     KAIO_NEEDS KAIO_MUST_USE kaio_status detach() noexcept {
@@ -271,6 +286,12 @@ class KAIO_OWNER file : public owner<kaio_file, kaio_file_drop> {
     }
 };
 
+// Between what can be called with (void *bytes, size_t size_bytes) and the C layer.
+template <typename OnRelease>
+void release_call(void *context, void *bytes, size_t size_bytes) noexcept {
+    (*static_cast<OnRelease *>(context))(bytes, size_bytes);
+}
+
 // Exclusive bytes, the caller's or one request's: buffer.h.
 class KAIO_OWNER buffer : public owner<kaio_buffer, kaio_buffer_drop> {
   public:
@@ -284,6 +305,25 @@ class KAIO_OWNER buffer : public owner<kaio_buffer, kaio_buffer_drop> {
         });
     }
 
+    KAIO_MUST_USE static kaio_status adopt(void *bytes, size_t size_bytes,
+                                           buffer *out_buffer) noexcept {
+        return fill(out_buffer, [=](kaio_buffer **out) {
+            return kaio_buffer_adopt(bytes, size_bytes, nullptr, nullptr, out);
+        });
+    }
+
+    // `*on_release` stays where it is until `(*on_release)(bytes, size_bytes)` is called. What that
+    // throws ends in std::terminate.
+    template <typename OnRelease>
+    KAIO_MUST_USE static kaio_status adopt(void *bytes, size_t size_bytes, OnRelease *on_release,
+                                           buffer *out_buffer) noexcept {
+        return fill(out_buffer, [=](kaio_buffer **out) {
+            return kaio_buffer_adopt(bytes, size_bytes, release_call<OnRelease>, on_release, out);
+        });
+    }
+
+    KAIO_NEEDS KAIO_MAY_GIVE KAIO_MUST_USE kaio_status freeze(view *out_view) noexcept;
+
     KAIO_NEEDS uint8_t *as_bytes() const noexcept {
         return kaio_buffer_as_bytes(get());
     }
@@ -294,6 +334,102 @@ class KAIO_OWNER buffer : public owner<kaio_buffer, kaio_buffer_drop> {
 
     KAIO_NEEDS KAIO_MUST_USE kaio_status detach() noexcept {
         return kaio_buffer_detach(get());
+    }
+};
+
+// A share of a frozen buffer, for many writes: view.h.
+class KAIO_OWNER view : public owner<kaio_view, kaio_view_drop> {
+  public:
+    using owner::owner;
+    KAIO_MAY_HAVE view() noexcept = default;
+
+    KAIO_NEEDS KAIO_MUST_USE kaio_status share(view *out_view) noexcept {
+        return fill(out_view, [this](kaio_view **out) { return kaio_view_share(get(), out); });
+    }
+
+    KAIO_NEEDS KAIO_MAY_GIVE KAIO_MUST_USE kaio_status thaw(buffer *out_buffer) noexcept {
+        return buffer::fill(
+            out_buffer, [this](kaio_buffer **out) { return kaio_view_thaw(as_move(this), out); });
+    }
+
+    KAIO_NEEDS const uint8_t *as_bytes() const noexcept {
+        return kaio_view_as_bytes(get());
+    }
+
+    KAIO_NEEDS size_t size() const noexcept {
+        return kaio_view_size(get());
+    }
+
+    KAIO_NEEDS KAIO_MUST_USE kaio_status detach() noexcept {
+        return kaio_view_detach(get());
+    }
+};
+
+inline kaio_status buffer::freeze(view *out_view) noexcept {
+    return view::fill(out_view,
+                      [this](kaio_view **out) { return kaio_buffer_freeze(as_move(this), out); });
+}
+
+// Frames of memory of the caller's own: region.h.
+class KAIO_OWNER region : public owner<kaio_region, kaio_region_drop> {
+  public:
+    using owner::owner;
+    KAIO_MAY_HAVE region() noexcept = default;
+
+    // As buffer::adopt has it.
+    KAIO_MUST_USE static kaio_status adopt(void *bytes, size_t frame_bytes, uint32_t frame_count,
+                                           region *out_region) noexcept {
+        return fill(out_region, [=](kaio_region **out) {
+            return kaio_region_adopt(bytes, frame_bytes, frame_count, nullptr, nullptr, out);
+        });
+    }
+
+    template <typename OnRelease>
+    KAIO_MUST_USE static kaio_status adopt(void *bytes, size_t frame_bytes, uint32_t frame_count,
+                                           OnRelease *on_release, region *out_region) noexcept {
+        return fill(out_region, [=](kaio_region **out) {
+            return kaio_region_adopt(bytes, frame_bytes, frame_count, release_call<OnRelease>,
+                                     on_release, out);
+        });
+    }
+
+    KAIO_NEEDS KAIO_MUST_USE kaio_status take(uint32_t frame_number, buffer *out_buffer) noexcept {
+        return buffer::fill(out_buffer, [this, frame_number](kaio_buffer **out) {
+            return kaio_region_take(get(), frame_number, out);
+        });
+    }
+
+    KAIO_NEEDS KAIO_MUST_USE kaio_status count(kaio_region_counts *out_counts) noexcept {
+        return kaio_region_count(get(), out_counts);
+    }
+
+    KAIO_NEEDS KAIO_MAY_GIVE KAIO_MUST_USE kaio_status close() noexcept {
+        return kaio_region_close(as_move(this));
+    }
+};
+
+// Memory in buffers of one size, the library's: pool.h.
+class KAIO_OWNER pool : public owner<kaio_pool, kaio_pool_drop> {
+  public:
+    using owner::owner;
+    KAIO_MAY_HAVE pool() noexcept = default;
+
+    KAIO_MUST_USE static kaio_status open(const kaio_pool_options &options,
+                                          pool *out_pool) noexcept {
+        return fill(out_pool, [&](kaio_pool **out) { return kaio_pool_open(&options, out); });
+    }
+
+    KAIO_NEEDS KAIO_MUST_USE kaio_status take(buffer *out_buffer) noexcept {
+        return buffer::fill(out_buffer,
+                            [this](kaio_buffer **out) { return kaio_pool_take(get(), out); });
+    }
+
+    KAIO_NEEDS KAIO_MUST_USE kaio_status count(kaio_pool_counts *out_counts) noexcept {
+        return kaio_pool_count(get(), out_counts);
+    }
+
+    KAIO_NEEDS KAIO_MAY_GIVE KAIO_MUST_USE kaio_status close() noexcept {
+        return kaio_pool_close(as_move(this));
     }
 };
 
@@ -373,6 +509,24 @@ class KAIO_OWNER write : public owner<kaio_write, kaio_write_drop> {
                                                 completion *completion,
                                                 kaio_ticket *out_ticket) noexcept;
 
+    // The same of a view; many writes may have shares of one buffer.
+    KAIO_MUST_USE static kaio_status make_shared(queue &queue, file &file, kaio_range range,
+                                                 kaio_rw_flags flags, view *move_view,
+                                                 write *out_write) noexcept {
+        return fill(out_write, [&](kaio_write **out) {
+            return kaio_write_new_shared(queue.get(), file.get(), range, flags,
+                                         view::as_move(move_view), out);
+        });
+    }
+
+    KAIO_MUST_USE static kaio_status start_shared(queue &queue, file &file, kaio_range range,
+                                                  kaio_rw_flags flags, uint64_t user,
+                                                  view *move_view,
+                                                  kaio_ticket *out_ticket) noexcept {
+        return kaio_write_start_shared(queue.get(), file.get(), range, flags, user,
+                                       view::as_move(move_view), out_ticket);
+    }
+
     // std::move(write).push(user): consumes always.
     KAIO_NEEDS KAIO_GIVES kaio_ticket push(uint64_t user) &&noexcept {
         kaio_write *handle = release();
@@ -382,6 +536,12 @@ class KAIO_OWNER write : public owner<kaio_write, kaio_write_drop> {
     KAIO_NEEDS KAIO_MAY_GIVE KAIO_MUST_USE kaio_status abandon(buffer *out_buffer) noexcept {
         return buffer::fill(out_buffer, [this](kaio_buffer **out) {
             return kaio_write_abandon(as_move(this), out);
+        });
+    }
+
+    KAIO_NEEDS KAIO_MAY_GIVE KAIO_MUST_USE kaio_status abandon_shared(view *out_view) noexcept {
+        return view::fill(out_view, [this](kaio_view **out) {
+            return kaio_write_abandon_shared(as_move(this), out);
         });
     }
 
@@ -455,31 +615,62 @@ class KAIO_OWNER poll : public owner<kaio_poll, kaio_poll_drop> {
     }
 };
 
-// What kaio::completion, kaio::read_result and kaio::write_result have alike: a struct of the C
-// layer that owns its buffer, which is moved out of it.
+// What a struct of the C layer has to give: the buffer of a read, the buffer or the view of a
+// write.
+inline bool has_memory(const kaio_read_result &of) noexcept {
+    return of.buffer != nullptr;
+}
+
 template <typename Struct>
-class buffer_carrier : protected Struct {
+bool has_memory(const Struct &of) noexcept {
+    return of.buffer != nullptr || of.view != nullptr;
+}
+
+inline void forget_memory(kaio_read_result *of) noexcept {
+    of->buffer = nullptr;
+}
+
+template <typename Struct>
+void forget_memory(Struct *of) noexcept {
+    of->buffer = nullptr;
+    of->view = nullptr;
+}
+
+inline void drop_memory(kaio_read_result *of) noexcept {
+    kaio_buffer_drop(&of->buffer);
+}
+
+template <typename Struct>
+void drop_memory(Struct *of) noexcept {
+    kaio_buffer_drop(&of->buffer);
+    kaio_view_drop(&of->view);
+}
+
+// What kaio::completion, kaio::read_result and kaio::write_result have alike: a struct of the C
+// layer that owns its buffer or view, which is moved out of it.
+template <typename Struct>
+class carrier : protected Struct {
   public:
     // Nothing yet: PENDING, no buffer.
-    buffer_carrier() noexcept : Struct() {}
+    carrier() noexcept : Struct() {}
 
-    // Owns the buffer of `move_struct` from now on.
-    explicit buffer_carrier(const Struct &move_struct) noexcept : Struct(move_struct) {}
+    // Owns the buffer or view of `move_struct` from now on.
+    explicit carrier(const Struct &move_struct) noexcept : Struct(move_struct) {}
 
-    buffer_carrier(buffer_carrier &&other) noexcept : Struct(other.release()) {}
+    carrier(carrier &&other) noexcept : Struct(other.release()) {}
 
-    buffer_carrier &operator=(buffer_carrier &&other) noexcept {
+    carrier &operator=(carrier &&other) noexcept {
         const Struct moved = other.release();
-        move_buffer().reset();
+        drop();
         static_cast<Struct &>(*this) = moved;
         return *this;
     }
 
-    buffer_carrier(const buffer_carrier &) = delete;
-    buffer_carrier &operator=(const buffer_carrier &) = delete;
+    carrier(const carrier &) = delete;
+    carrier &operator=(const carrier &) = delete;
 
-    ~buffer_carrier() {
-        move_buffer().reset();
+    ~carrier() {
+        drop();
     }
 
     // move_buffer gives the buffer away; an empty owner when there is none (any more).
@@ -497,20 +688,42 @@ class buffer_carrier : protected Struct {
     // release gives all of it away: nobody drops the buffer from here on.
     Struct release() noexcept {
         const Struct moved = *this;
-        Struct::buffer = nullptr;
+        forget_memory(as_move(this));
         return moved;
     }
 
     // as_move lends the place, for a parameter of the C layer that may take or fill it.
-    static Struct *as_move(buffer_carrier *of) noexcept {
+    static Struct *as_move(carrier *of) noexcept {
         return of;
+    }
+
+  private:
+    void drop() noexcept {
+        if (has_memory(*get())) {
+            drop_memory(as_move(this));
+        }
     }
 };
 
-// A kaio_completion that owns its buffer, with the same fields.
-class completion : public buffer_carrier<kaio_completion> {
+// The same of what may have a view instead.
+template <typename Struct>
+class view_carrier : public carrier<Struct> {
   public:
-    using buffer_carrier::buffer_carrier;
+    using carrier<Struct>::carrier;
+
+    view_carrier() noexcept = default;
+
+    // move_view gives the view away; an empty owner when there is none (any more).
+    kaio::view move_view() noexcept {
+        kaio_view *const handle = Struct::view;
+        Struct::view = nullptr;
+        return kaio::view(handle);
+    }
+};
+
+// A kaio_completion that owns its buffer or view, with the same fields.
+class completion : public view_carrier<kaio_completion> {
+  public:
     using kaio_completion::events;
     using kaio_completion::moved_bytes;
     using kaio_completion::operation;
@@ -522,25 +735,19 @@ class completion : public buffer_carrier<kaio_completion> {
     using kaio_completion::ticket;
     using kaio_completion::transfer;
     using kaio_completion::user;
+    using view_carrier::view_carrier;
 
     completion() noexcept = default;
 
     size_t message(char *out_text, size_t size_bytes) const noexcept {
         return kaio_completion_message(this, out_text, size_bytes);
     }
-
-  private:
-    friend class queue;
-
-    bool has_buffer() const noexcept {
-        return kaio_completion::buffer != nullptr;
-    }
 };
 
 // A kaio_read_result that owns its buffer, with the same fields.
-class read_result : public buffer_carrier<kaio_read_result> {
+class read_result : public carrier<kaio_read_result> {
   public:
-    using buffer_carrier::buffer_carrier;
+    using carrier::carrier;
     using kaio_read_result::moved_bytes;
     using kaio_read_result::os_error;
     using kaio_read_result::outcome;
@@ -553,15 +760,15 @@ class read_result : public buffer_carrier<kaio_read_result> {
     }
 };
 
-// A kaio_write_result that owns its buffer, with the same fields.
-class write_result : public buffer_carrier<kaio_write_result> {
+// A kaio_write_result that owns its buffer or view, with the same fields.
+class write_result : public view_carrier<kaio_write_result> {
   public:
-    using buffer_carrier::buffer_carrier;
     using kaio_write_result::moved_bytes;
     using kaio_write_result::os_error;
     using kaio_write_result::outcome;
     using kaio_write_result::range;
     using kaio_write_result::refusal;
+    using view_carrier::view_carrier;
 
     // For write::rest_start: the buffer is the completion's.
     completion into_completion(uint64_t user) noexcept {
@@ -571,11 +778,11 @@ class write_result : public buffer_carrier<kaio_write_result> {
 
 // Straight into `*out_completion`, as nothing is to be dropped there when it is used as it should.
 inline kaio_status queue::take(completion *out_completion) noexcept {
-    if (out_completion == nullptr || !out_completion->has_buffer()) {
+    if (out_completion == nullptr || !has_memory(*out_completion->get())) {
         return kaio_queue_take(get(), completion::as_move(out_completion));
     }
     completion next;
-    const kaio_status status = kaio_queue_take(get(), &next);
+    const kaio_status status = kaio_queue_take(get(), completion::as_move(&next));
     if (kaio_status_is_ok(status)) {
         *out_completion = std::move(next);
     }
@@ -594,6 +801,7 @@ class lost_call {
         completion done(*lost);
         (**static_cast<function **>(context))(done);
         lost->buffer = done.move_buffer().release();
+        lost->view = done.move_view().release();
     }
 };
 
@@ -642,6 +850,7 @@ class handler_calls {
         write_result lent(*result);
         of(context).on_write(user, lent);
         result->buffer = lent.move_buffer().release();
+        result->view = lent.move_view().release();
     }
 
     static void on_sync(void *context, uint64_t user, const kaio_sync_result *result) noexcept {

@@ -24,8 +24,8 @@ check() {
   fi
 }
 
-check c cpp 1 16
-check c cpp 32 11
+check c cpp 1 19
+check c cpp 32 13
 check c-run cpp-run 1 30
 check c-run cpp-run 32 16
 exit "$failed"

@@ -131,7 +131,21 @@ TEST_F(CppMisuseTest, ARequestDroppedByAnotherThreadComesBackRefused) {
 
 // ---- any order of destruction ----
 
-enum Member { kQueue, kFile, kBuffer, kRead, kWrite, kSync, kPoll, kDone, kMemberCount };
+enum Member {
+    kQueue,
+    kFile,
+    kBuffer,
+    kView,
+    kRegion,
+    kFrame,
+    kPool,
+    kRead,
+    kWrite,
+    kSync,
+    kPoll,
+    kDone,
+    kMemberCount
+};
 
 // A World has one of each owner, with all that they have of each other: idle, staged and finished
 // requests, a completion with its buffer.
@@ -159,7 +173,19 @@ struct World {
         EXPECT_OK(kaio::write::make(queue, file, Range(0, 64), kaio_rw_none(), &other, &write));
         EXPECT_OK(kaio::sync::make(queue, file, KAIO_SYNC_DATA, &sync));
         EXPECT_OK(kaio::poll::make(queue, file, kaio_poll_readable(), &poll));
-        EXPECT_OK(kaio::buffer::make(64, 64, &buffer));
+        kaio::view share;
+        EXPECT_OK(kaio::buffer::make(64, 64, &other));
+        EXPECT_OK(other.freeze(&view));
+        EXPECT_OK(view.share(&share));
+        EXPECT_OK(kaio::write::start_shared(queue, file, Range(0, 64), kaio_rw_none(), 0, &share,
+                                            &ticket));
+        EXPECT_OK(kaio::region::adopt(bytes, sizeof bytes, 1, &region));
+        EXPECT_OK(region.take(0, &frame));
+        kaio_pool_options pool_options = {};
+        pool_options.buffer_bytes = 64;
+        pool_options.buffer_count = 1;
+        EXPECT_OK(kaio::pool::open(pool_options, &pool));
+        EXPECT_OK(pool.take(&buffer));
     }
 
     void End(Member member) {
@@ -170,6 +196,14 @@ struct World {
                 return file.reset();
             case kBuffer:
                 return buffer.reset();
+            case kView:
+                return view.reset();
+            case kRegion:
+                return region.reset();
+            case kFrame:
+                return frame.reset();
+            case kPool:
+                return pool.reset();
             case kRead:
                 return read.reset();
             case kWrite:
@@ -189,12 +223,17 @@ struct World {
     const TempFile temp{Pattern(512)};
     kaio::queue queue;
     kaio::file file;
-    kaio::buffer buffer;
+    kaio::buffer buffer;  // of the pool
+    kaio::view view;
+    kaio::region region;
+    kaio::buffer frame;
+    kaio::pool pool;
     kaio::read read;
     kaio::write write;
     kaio::sync sync;
     kaio::poll poll;
     kaio::completion done;
+    alignas(64) uint8_t bytes[64];
 };
 
 class OrderTest : public SafeTest {
@@ -204,6 +243,8 @@ class OrderTest : public SafeTest {
         EXPECT_EQ(census.queue_count, 0u);
         EXPECT_EQ(census.file_count, 0u);
         EXPECT_EQ(census.buffer_count, 0u);
+        EXPECT_EQ(census.view_count, 0u);
+        EXPECT_EQ(census.region_count, 0u);
     }
 };
 

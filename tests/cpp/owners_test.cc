@@ -14,8 +14,8 @@ namespace {
 template <typename Owner>
 class OwnersTest : public SafeTest {};
 
-using Owners = testing::Types<kaio::queue, kaio::file, kaio::buffer, kaio::read, kaio::write,
-                              kaio::sync, kaio::poll>;
+using Owners = testing::Types<kaio::queue, kaio::file, kaio::buffer, kaio::view, kaio::region,
+                              kaio::pool, kaio::read, kaio::write, kaio::sync, kaio::poll>;
 TYPED_TEST_SUITE(OwnersTest, Owners);
 
 TYPED_TEST(OwnersTest, HasTheSizeOfAPointerAndMovesWithoutThrowing) {
@@ -168,6 +168,121 @@ TEST_F(BufferOwnerTest, AnEmptyOwnerAnswersAsNull) {
                 kaio::read::start(queue, file, Range(0, 1), kaio_rw_none(), 0, &buffer, &ticket));
 }
 
+// ---- memory of other kinds ----
+
+TEST_F(BufferOwnerTest, ABufferIsFrozenSharedAndThawed) {
+    kaio::buffer buffer = Make(64);
+    kaio_buffer *const handle = buffer.get();
+    kaio::view first;
+    kaio::view second;
+
+    ASSERT_OK(buffer.freeze(&first));
+    EXPECT_FALSE(buffer);
+    ASSERT_OK(first.share(&second));
+    EXPECT_EQ(second.size(), 64u);
+    EXPECT_EQ(second.as_bytes(), first.as_bytes());
+    EXPECT_CODE(KAIO_BUSY, first.thaw(&buffer));
+    EXPECT_TRUE(first);
+    EXPECT_OK(second.detach());
+    second.reset();
+
+    EXPECT_OK(first.thaw(&buffer));
+
+    EXPECT_FALSE(first);
+    EXPECT_EQ(buffer.get(), handle);
+}
+
+struct Released {
+    int count = 0;
+    void *bytes = nullptr;
+    size_t size_bytes = 0;
+    void operator()(void *at, size_t size) {
+        ++count;
+        bytes = at;
+        size_bytes = size;
+    }
+};
+
+TEST_F(BufferOwnerTest, AdoptedMemoryComesBackToWhatCanBeCalled) {
+    alignas(64) uint8_t bytes[128];
+    Released released;
+    {
+        kaio::buffer buffer;
+        ASSERT_OK(kaio::buffer::adopt(bytes, sizeof bytes, &released, &buffer));
+        EXPECT_EQ(buffer.as_bytes(), bytes);
+        EXPECT_EQ(released.count, 0);
+    }
+    EXPECT_EQ(released.count, 1);
+    EXPECT_EQ(released.bytes, bytes);
+    EXPECT_EQ(released.size_bytes, sizeof bytes);
+    kaio::buffer plain;
+    EXPECT_OK(kaio::buffer::adopt(bytes, sizeof bytes, &plain));
+    EXPECT_CODE(KAIO_NULL_ARGUMENT, kaio::buffer::adopt(nullptr, 1, &plain));
+    EXPECT_EQ(plain.size(), sizeof bytes) << "what fails changes nothing";
+}
+
+TEST_F(BufferOwnerTest, FramesOfARegionAreTakenAndGivenBack) {
+    alignas(64) uint8_t bytes[256];
+    Released released;
+    kaio_region_counts counts = {};
+    {
+        kaio::region region;
+        kaio::buffer frame;
+        ASSERT_OK(kaio::region::adopt(bytes, 64, 4, &released, &region));
+        ASSERT_OK(region.take(2, &frame));
+        EXPECT_EQ(frame.as_bytes(), bytes + 128);
+        EXPECT_OK(region.count(&counts));
+        EXPECT_EQ(counts.out_count, 1u);
+        EXPECT_CODE(KAIO_BUSY, region.close());
+        EXPECT_TRUE(region);
+        frame.reset();
+        EXPECT_OK(region.close());
+        EXPECT_FALSE(region);
+    }
+    EXPECT_EQ(released.count, 1);
+    EXPECT_EQ(released.bytes, bytes);
+    kaio::region plain;
+    EXPECT_OK(kaio::region::adopt(bytes, 64, 4, &plain));
+}
+
+TEST_F(BufferOwnerTest, ARegionThatEndsBeforeItsFrameIsReleasedByTheFrame) {
+    alignas(64) uint8_t bytes[128];
+    Released released;
+    kaio::buffer frame;
+    {
+        kaio::region region;
+        ASSERT_OK(kaio::region::adopt(bytes, 64, 2, &released, &region));
+        ASSERT_OK(region.take(0, &frame));
+    }
+    EXPECT_EQ(released.count, 0);
+
+    frame.reset();
+
+    EXPECT_EQ(released.count, 1);
+}
+
+TEST_F(BufferOwnerTest, APoolLendsBuffers) {
+    kaio_pool_options options = {};
+    options.buffer_bytes = 4096;
+    options.buffer_count = 1;
+    kaio_pool_counts counts = {};
+    kaio::pool pool;
+    kaio::buffer buffer;
+    kaio::buffer other;
+    ASSERT_OK(kaio::pool::open(options, &pool));
+
+    ASSERT_OK(pool.take(&buffer));
+
+    EXPECT_EQ(buffer.size(), 4096u);
+    EXPECT_CODE(KAIO_FULL, pool.take(&other));
+    EXPECT_OK(pool.count(&counts));
+    EXPECT_EQ(counts.out_count, 1u);
+    EXPECT_CODE(KAIO_BUSY, pool.close());
+    buffer.reset();
+    EXPECT_OK(pool.close());
+    EXPECT_FALSE(pool);
+}
+
 class FileOwnerTest : public SafeTest {};
 
 TEST_F(FileOwnerTest, ClosesWhatItAdoptedAndNotWhatItBorrowed) {
@@ -220,7 +335,7 @@ TEST(CompletionTypeTest, IsTheCompletionOfTheCLayer) {
 TEST(CompletionTypeTest, HasEveryField) {
     kaio_completion plain = {};
     auto &[operation, transfer, sync, poll, events, os_error, refusal, range, moved_bytes, user,
-           ticket, buffer] = plain;
+           ticket, buffer, view] = plain;
     operation = KAIO_POLL;
     transfer = KAIO_TRANSFER_SHORT;
     sync = KAIO_SYNC_FAILED;
@@ -247,6 +362,7 @@ TEST(CompletionTypeTest, HasEveryField) {
     EXPECT_EQ(done.user, user);
     EXPECT_EQ(done.ticket.bits, ticket.bits);
     EXPECT_EQ(done.get()->buffer, buffer);
+    EXPECT_EQ(done.get()->view, view);
 }
 
 TEST(CompletionTypeTest, ResultsOfTheRunLoopAreThoseOfTheCLayerWithEveryField) {
@@ -257,7 +373,8 @@ TEST(CompletionTypeTest, ResultsOfTheRunLoopAreThoseOfTheCLayerWithEveryField) {
     EXPECT_TRUE(std::is_nothrow_move_constructible<kaio::read_result>::value);
     EXPECT_TRUE(std::is_nothrow_move_constructible<kaio::write_result>::value);
     const kaio_read_result read = {KAIO_TRANSFER_SHORT, 1, {2, 0, 0, 0}, Range(3, 4), 5, nullptr};
-    const kaio_write_result write = {KAIO_TRANSFER_SHORT, 1, {2, 0, 0, 0}, Range(3, 4), 5, nullptr};
+    const kaio_write_result write = {
+        KAIO_TRANSFER_SHORT, 1, {2, 0, 0, 0}, Range(3, 4), 5, nullptr, nullptr};
 
     const kaio::read_result read_copy(read);
     const kaio::write_result write_copy(write);
@@ -329,6 +446,29 @@ TEST_F(CompletionTest, AssigningToItselfKeepsTheBuffer) {
     done = std::move(same);
 
     EXPECT_TRUE(done.move_buffer());
+}
+
+TEST_F(CompletionTest, GivesItsViewAwayOrDropsIt) {
+    kaio_completion plain = {};
+    kaio::buffer buffer = Make();
+    kaio::view view;
+    kaio::view share;
+    ASSERT_OK(buffer.freeze(&view));
+    ASSERT_OK(view.share(&share));
+    plain.view = share.release();
+    kaio::completion done(plain);
+    EXPECT_CODE(KAIO_BUSY, view.thaw(&buffer));
+
+    done = kaio::completion();
+
+    EXPECT_OK(view.thaw(&buffer));
+    ASSERT_OK(buffer.freeze(&view));
+    plain.view = view.release();
+    kaio::completion other(plain);
+    view = other.move_view();
+    EXPECT_TRUE(view);
+    EXPECT_FALSE(other.move_view());
+    EXPECT_FALSE(other.move_buffer());
 }
 
 TEST_F(CompletionTest, ReleaseGivesAllOfItAway) {

@@ -256,6 +256,91 @@ TEST_F(CppRequestTest, AHandlerIsAnythingThatCanBeCalled) {
     EXPECT_EQ(report.dropped_count, 2u);
 }
 
+TEST_F(CppRequestTest, AViewIsWrittenAndComesBack) {
+    kaio::buffer buffer = Make(512);
+    kaio::view view;
+    kaio::view share;
+    kaio::write write;
+    kaio_ticket ticket = {};
+    ASSERT_OK(buffer.freeze(&view));
+    ASSERT_OK(view.share(&share));
+    kaio_view *const handle = view.get();
+
+    ASSERT_OK(
+        kaio::write::start_shared(queue_, file_, Range(0, 512), kaio_rw_none(), 1, &view, &ticket));
+    EXPECT_FALSE(view);
+    ASSERT_OK(
+        kaio::write::make_shared(queue_, file_, Range(512, 512), kaio_rw_none(), &share, &write));
+    EXPECT_FALSE(share);
+    EXPECT_OK(write.abandon_shared(&share));
+    EXPECT_FALSE(write);
+    EXPECT_EQ(share.size(), 512u);
+
+    kaio::completion done = WaitAndTake();
+    EXPECT_EQ(done.transfer, KAIO_TRANSFER_FULL);
+    EXPECT_FALSE(done.move_buffer());
+    view = done.move_view();
+    EXPECT_EQ(view.get(), handle);
+}
+
+TEST_F(CppRequestTest, TakingIntoACompletionDropsTheViewThatIsStillThere) {
+    kaio::buffer buffer = Make(512);
+    kaio::view view;
+    kaio::view share;
+    kaio_ticket ticket = {};
+    ASSERT_OK(buffer.freeze(&view));
+    ASSERT_OK(view.share(&share));
+    ASSERT_OK(kaio::write::start_shared(queue_, file_, Range(0, 512), kaio_rw_none(), 1, &share,
+                                        &ticket));
+    kaio::completion done = WaitAndTake();
+    EXPECT_CODE(KAIO_BUSY, view.thaw(&buffer));
+    ASSERT_OK(kaio::sync::start(queue_, file_, KAIO_SYNC_DATA, 2, &ticket));
+    ASSERT_OK(queue_.wait(1, Soon(), &ready_));
+
+    ASSERT_OK(queue_.take(&done));
+
+    EXPECT_OK(view.thaw(&buffer));
+}
+
+TEST_F(CppRequestTest, DestroyHandsOutViews) {
+    kaio::buffer buffer = Make(512);
+    kaio::view view;
+    kaio::view share;
+    kaio::view kept;
+    kaio_ticket ticket = {};
+    kaio_destroy_report report = {};
+    ASSERT_OK(buffer.freeze(&view));
+    ASSERT_OK(view.share(&share));
+    ASSERT_OK(
+        kaio::write::start_shared(queue_, file_, Range(0, 512), kaio_rw_none(), 0, &view, &ticket));
+    ASSERT_OK(kaio::write::start_shared(queue_, file_, Range(0, 512), kaio_rw_none(), 1, &share,
+                                        &ticket));
+
+    ASSERT_OK(queue_.destroy(
+        [&](kaio::completion &lost) {
+            if (lost.user == 1) {
+                kept = lost.move_view();
+            }
+        },
+        &report));
+
+    EXPECT_EQ(report.given_back_count, 1u);
+    EXPECT_EQ(report.dropped_count, 1u);
+    EXPECT_OK(kept.thaw(&buffer)) << "the other share is gone";
+}
+
+TEST_F(CppRequestTest, AQueueTellsWhatItDid) {
+    StartReads(2);
+    kaio_queue_counters counters = {};
+    kaio_latency latency = {};
+
+    EXPECT_OK(queue_.counters_read(&counters));
+    EXPECT_CODE(KAIO_UNSUPPORTED, queue_.latency_read(KAIO_READ, &latency));
+    EXPECT_CODE(KAIO_NULL_ARGUMENT, queue_.dump(nullptr));
+
+    EXPECT_EQ(counters.read.pushed_count, 2u);
+}
+
 TEST_F(CppRequestTest, QueuesAreDestroyedSideBySide) {
     kaio::queue queues[3];
     kaio_queue_options options = {};

@@ -193,6 +193,32 @@ TEST_F(CppRunTest, AMoveOfTheWholeResultTakesTheBuffer) {
     EXPECT_EQ(keep.kept.move_buffer().size(), 512u);
 }
 
+TEST_F(CppRunTest, AResultHasTheViewOfItsWrite) {
+    struct {
+        kaio::view kept;
+        void on_write(uint64_t user, kaio::write_result &result) {
+            EXPECT_FALSE(result.move_buffer());
+            if (user == 1) {
+                kept = result.move_view();
+            }
+        }
+    } keep;
+    kaio::buffer buffer = Make(512);
+    kaio::view view;
+    kaio::view share;
+    kaio_ticket ticket = {};
+    ASSERT_OK(buffer.freeze(&view));
+    ASSERT_OK(view.share(&share));
+    ASSERT_OK(
+        kaio::write::start_shared(queue_, file_, Range(0, 512), kaio_rw_none(), 0, &view, &ticket));
+    ASSERT_OK(kaio::write::start_shared(queue_, file_, Range(0, 512), kaio_rw_none(), 1, &share,
+                                        &ticket));
+
+    Run(keep);
+
+    EXPECT_OK(keep.kept.thaw(&buffer)) << "the view that the handler left is dropped";
+}
+
 TEST_F(CppRunTest, AResultBecomesACompletionWithItsBuffer) {
     struct {
         kaio::completion read;

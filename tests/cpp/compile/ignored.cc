@@ -5,6 +5,9 @@
 extern kaio::queue queue;
 extern kaio::file file;
 extern kaio::buffer buffer;
+extern kaio::view view;
+extern kaio::pool pool;
+extern kaio::region region;
 extern kaio::read reading;
 extern kaio::write writing;
 extern kaio::sync syncing;
@@ -23,6 +26,12 @@ extern kaio_destroy_report destroyed;
 extern kaio_queue_counts counts;
 extern kaio_alignment alignment;
 extern kaio_ticket ticket;
+extern kaio_pool_options pool_options;
+extern kaio_pool_counts pool_counts;
+extern kaio_region_counts region_counts;
+extern kaio_queue_counters counters;
+extern kaio_latency latency;
+extern uint8_t *bytes;
 extern uint32_t ready;
 extern int fd;
 
