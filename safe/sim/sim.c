@@ -22,6 +22,9 @@
 #include "kaio/raw/aio_abi.h"
 #include "kaio/raw/aio_ring.h"
 
+// In the field of a pending iocb that the kernel does not read.
+enum { WAITED = 1 };
+
 enum { PAGE_BYTES = 4096, KNOWN_RW_FLAGS = 0x1ff };
 
 // A context is a ring like the kernel's, and what is in flight, oldest first.
@@ -158,7 +161,12 @@ static long hold_event_fd(struct kaio_raw_iocb *iocb) {
     if (event_fd < 0) {
         return 0;
     }
-    int held = fcntl(event_fd, F_DUPFD_CLOEXEC, 0);
+    struct stat stat;
+    bool is_open = fstat(event_fd, &stat) == 0;
+    if (is_open && (stat.st_mode & S_IFMT) != 0) {
+        return -EINVAL;  // no eventfd: those have no type
+    }
+    int held = is_open ? fcntl(event_fd, F_DUPFD_CLOEXEC, 0) : -1;
     iocb->aio_resfd = (uint32_t)held;
     return held < 0 ? -errno : 0;
 }
@@ -259,6 +267,12 @@ static bool is_vectored(const struct kaio_raw_iocb *iocb) {
            iocb->aio_lio_opcode == KAIO_RAW_CMD_PWRITEV;
 }
 
+static bool has_sync(int fd) {
+    struct stat stat;
+    return fstat(fd, &stat) == 0 &&
+           (S_ISREG(stat.st_mode) || S_ISDIR(stat.st_mode) || S_ISBLK(stat.st_mode));
+}
+
 // check_flags has the kernel itself say what it thinks of the flags: of a transfer of one byte
 // from or to an address where nothing can be, so that nothing moves.
 static long check_flags(const struct kaio_raw_iocb *iocb) {
@@ -266,17 +280,15 @@ static long check_flags(const struct kaio_raw_iocb *iocb) {
         return 0;
     }
     bool is_read = is_reading(iocb);
+    int32_t flags = iocb->aio_rw_flags;
+    if (!is_read && has_sync((int)iocb->aio_fildes)) {
+        flags &= ~KAIO_RAW_RWF_NOWAIT;  // file systems refuse it in the event
+    }
     struct iovec nowhere = {.iov_base = (void *)1, .iov_len = 1};
     long moved = syscall(is_read ? SYS_preadv2 : SYS_pwritev2, (int)iocb->aio_fildes, &nowhere, 1L,
-                         -1L, -1L, (long)iocb->aio_rw_flags);
+                         -1L, -1L, (long)flags);
     bool is_refused = moved < 0 && (errno == EOPNOTSUPP || errno == EPERM || errno == EINVAL);
     return is_refused ? -errno : 0;
-}
-
-static bool has_sync(int fd) {
-    struct stat stat;
-    return fstat(fd, &stat) == 0 &&
-           (S_ISREG(stat.st_mode) || S_ISDIR(stat.st_mode) || S_ISBLK(stat.st_mode));
 }
 
 static bool is_ready(const struct kaio_raw_iocb *iocb);
@@ -284,13 +296,14 @@ static bool is_ready(const struct kaio_raw_iocb *iocb);
 // check_transfer answers as aio_read and aio_write in fs/aio.c do before they start.
 static long check_transfer(const struct kaio_raw_iocb *iocb, int mode) {
     bool is_read = is_reading(iocb);
-    if ((iocb->aio_rw_flags & ~KNOWN_RW_FLAGS) != 0) {
-        return -EOPNOTSUPP;
+    long error = (iocb->aio_rw_flags & ~KNOWN_RW_FLAGS) != 0 ? -EOPNOTSUPP : check_flags(iocb);
+    if (error != 0) {
+        return error;
     }
     if ((mode & O_ACCMODE) == (is_read ? O_WRONLY : O_RDONLY)) {
         return -EBADF;
     }
-    return iocb->aio_offset < 0 ? -EINVAL : check_flags(iocb);
+    return iocb->aio_offset < 0 ? -EINVAL : 0;
 }
 
 // check_poll refuses what would wait on a file that has no way to tell.
@@ -336,7 +349,15 @@ static long check(const struct context *context, const struct kaio_raw_iocb *ioc
 // poll_now gives what a poll finds now, 0 if nothing.
 static int64_t poll_now(const struct kaio_raw_iocb *iocb) {
     struct pollfd file = {.fd = (int)iocb->aio_fildes, .events = (short)iocb->aio_buf};
-    return poll(&file, 1, 0) == 1 ? (int64_t)(uint16_t)file.revents : 0;
+    if (poll(&file, 1, 0) != 1) {
+        return 0;
+    }
+    int64_t found = (uint16_t)file.revents;
+    if (iocb->aio_reserved2 == WAITED) {  // then the kernel tells all of what woke it
+        found |= (found & POLLIN) != 0 ? POLLRDNORM : 0;
+        found |= (found & POLLOUT) != 0 ? POLLWRNORM : 0;
+    }
+    return found;
 }
 
 static bool is_ready(const struct kaio_raw_iocb *iocb) {
@@ -551,6 +572,9 @@ static void take(struct context *context, struct kaio_raw_iocb *iocb,
                  iocb);
     if (!script.hold && !script.late && !happens(script.chances.delay, STREAM_REQUESTS)) {
         (void)complete_one(context);
+    }
+    for (uint32_t i = 0; i < context->pending_count; ++i) {
+        context->pending[i].aio_reserved2 = WAITED;
     }
 }
 
