@@ -949,6 +949,7 @@ void Model::BeginDestroy(Queue *queue) {
     }
     queue->is_quiet = Next(KAIO_SIM_DESTROYED, queue).answer == 0 || queue->in_flight_count == 0;
     queue->is_ending = true;
+    HearHandlers();
 }
 
 // Lose gives a request the outcome that it has when its queue is destroyed.
