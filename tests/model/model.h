@@ -138,7 +138,7 @@ class Model {
     std::vector<Note> log;
 
     Queue *FindQueue(Bits bits);
-    File *FindFile(Bits bits);  // open ones
+    File *FindFile(Bits bits);      // open ones
     Buffer *FindBuffer(Bits bits);  // that are not given up
     Request *FindRequest(Bits bits);
     Request *RequestOf(uint64_t id);

@@ -78,7 +78,7 @@ TEST(ModelTest, TheLibraryAnswersAsTheModelAfterEveryStep) {
     RunSeeds(seed, (steps + kEpisodeSteps - 1) / kEpisodeSteps, &tally, nullptr);
 
     printf("%s", tally.Summary().c_str());
-    if (steps < 100000) {
+    if (steps < 1000000) {
         return;  // a replay: too few steps to ask what came up
     }
     for (const Expected &expected : kExpected) {
