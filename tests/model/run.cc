@@ -170,9 +170,11 @@ void Run::Interrupt() {
         case 4:
             if (choices.OneIn(8)) {
                 kaio_queue *handle = As<kaio_queue>(queue);
-                const bool is_there = model.FindQueue(queue) != nullptr;
+                Queue *there = model.FindQueue(queue);
+                const bool is_there = there != nullptr;
                 kaio_queue_drop(&handle);
                 if (is_there) {
+                    there->has_owner = true;  // at once: another handler may ask
                     model.log.push_back({{}, 0, KAIO_OK, queue});
                 }
                 Count("interrupted_drop", is_there ? KAIO_REENTERED : KAIO_STALE);
