@@ -10,8 +10,10 @@
 #include "kaio/safe/poll.h"
 #include "kaio/safe/queue.h"
 #include "kaio/safe/read.h"
+#include "kaio/safe/readv.h"
 #include "kaio/safe/sync.h"
 #include "kaio/safe/write.h"
+#include "kaio/safe/writev.h"
 #include "tests/support/safe_test.h"
 
 namespace kaio_test {
@@ -216,12 +218,25 @@ TEST_F(ChangeTest, AWriteThatBecameAReadIsNoWriteToASync) {
 // A queue with one place, where an idle request makes room for one of any other kind.
 class OnePlaceTest : public ChangeTest {
   protected:
-    enum Kind { kRead, kWrite, kSyncData, kSyncAll, kPoll };
+    enum Kind { kRead, kWrite, kReadv, kWritev, kSyncData, kSyncAll, kPoll };
+    static constexpr Kind kKinds[] = {kRead, kWrite, kReadv, kWritev, kSyncData, kSyncAll, kPoll};
 
     kaio_queue_options Options() const override {
         kaio_queue_options options = {};
         options.depth = 1;
+        options.segment_count = 1;
         return options;
+    }
+
+    // Gives the buffer bytes that the file does not have.
+    void Fill() {
+        Pattern(kSizeBytes, ++round_)
+            .copy(reinterpret_cast<char *>(kaio_buffer_as_bytes(buffer_)), kSizeBytes);
+    }
+
+    void MoveToSegment() {
+        segment_ = {buffer_, nullptr, 0, kSizeBytes};
+        buffer_ = nullptr;
     }
 
     void New(Kind kind) {
@@ -230,9 +245,19 @@ class OnePlaceTest : public ChangeTest {
                 read_ = NewRead(file_, &buffer_);
                 break;
             case kWrite:
-                Pattern(kSizeBytes, ++round_)
-                    .copy(reinterpret_cast<char *>(kaio_buffer_as_bytes(buffer_)), kSizeBytes);
+                Fill();
                 write_ = NewWrite(file_);
+                break;
+            case kReadv:
+                MoveToSegment();
+                EXPECT_OK(
+                    K(kaio_readv_new(queue_, file_, 0, kaio_rw_none(), &segment_, 1, &readv_)));
+                break;
+            case kWritev:
+                Fill();
+                MoveToSegment();
+                EXPECT_OK(
+                    K(kaio_writev_new(queue_, file_, 0, kaio_rw_none(), &segment_, 1, &writev_)));
                 break;
             case kSyncData:
                 EXPECT_OK(K(kaio_sync_new(queue_, file_, KAIO_SYNC_DATA, &sync_)));
@@ -250,6 +275,7 @@ class OnePlaceTest : public ChangeTest {
     // Makes room, and returns a push of a copy of what is gone.
     std::function<kaio_ticket()> Abandon(Kind kind) {
         std::function<kaio_ticket()> push;
+        uint32_t segment_count = 0;
         switch (kind) {
             case kRead:
                 push = [copy = read_] { return kaio_read_push_(copy, 0); };
@@ -258,6 +284,16 @@ class OnePlaceTest : public ChangeTest {
             case kWrite:
                 push = [copy = write_] { return kaio_write_push_(copy, 0); };
                 EXPECT_OK(K(kaio_write_abandon(&write_, &buffer_)));
+                break;
+            case kReadv:
+                push = [copy = readv_] { return kaio_readv_push_(copy, 0); };
+                EXPECT_OK(K(kaio_readv_abandon(&readv_, &segment_, 1, &segment_count)));
+                buffer_ = segment_.buffer;
+                break;
+            case kWritev:
+                push = [copy = writev_] { return kaio_writev_push_(copy, 0); };
+                EXPECT_OK(K(kaio_writev_abandon(&writev_, &segment_, 1, &segment_count)));
+                buffer_ = segment_.buffer;
                 break;
             case kSyncData:
             case kSyncAll:
@@ -273,6 +309,16 @@ class OnePlaceTest : public ChangeTest {
         return push;
     }
 
+    // Takes the only outcome, which must be FULL, and has the buffer again.
+    void ExpectFullSegment() {
+        EXPECT_EQ(Wait(1), 1u);
+        kaio_completion completion = {};
+        EXPECT_OK(K(kaio_queue_take_segments(queue_, &segment_, 1, &completion)));
+        EXPECT_EQ(completion.transfer, KAIO_TRANSFER_FULL) << Text(completion);
+        EXPECT_EQ(segment_.buffer, kept_);
+        buffer_ = segment_.buffer;
+    }
+
     void PushAndTake(Kind kind) {
         switch (kind) {
             case kRead:
@@ -283,6 +329,16 @@ class OnePlaceTest : public ChangeTest {
             case kWrite:
                 kaio_write_push(&write_, 5);
                 ExpectFull();
+                EXPECT_EQ(temp_.Content().substr(0, kSizeBytes), Pattern(kSizeBytes, round_));
+                break;
+            case kReadv:
+                kaio_readv_push(&readv_, 5);
+                ExpectFullSegment();
+                EXPECT_EQ(BufferText(buffer_, kSizeBytes), temp_.Content().substr(0, kSizeBytes));
+                break;
+            case kWritev:
+                kaio_writev_push(&writev_, 5);
+                ExpectFullSegment();
                 EXPECT_EQ(temp_.Content().substr(0, kSizeBytes), Pattern(kSizeBytes, round_));
                 break;
             case kSyncData:
@@ -303,13 +359,16 @@ class OnePlaceTest : public ChangeTest {
     unsigned round_ = 20;
     kaio_read *read_ = nullptr;
     kaio_write *write_ = nullptr;
+    kaio_segment segment_ = {};
+    kaio_readv *readv_ = nullptr;
+    kaio_writev *writev_ = nullptr;
     kaio_sync *sync_ = nullptr;
     kaio_poll *poll_ = nullptr;
 };
 
 TEST_F(OnePlaceTest, ARequestMakesRoomForOneOfAnyKindAndItsHandleIsStale) {
-    for (const Kind before : {kRead, kWrite, kSyncData, kSyncAll, kPoll}) {
-        for (const Kind after : {kRead, kWrite, kSyncData, kSyncAll, kPoll}) {
+    for (const Kind before : kKinds) {
+        for (const Kind after : kKinds) {
             New(before);
             const std::function<kaio_ticket()> push_copy = Abandon(before);
             EXPECT_EQ(K(push_copy()).bits, 0u);
