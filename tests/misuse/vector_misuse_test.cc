@@ -255,8 +255,8 @@ TEST_P(VectorMisuseTest, AQueueThatOwesOneIsBusyAndADroppedOneReleasesAll) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Kinds, VectorMisuseTest, testing::Values(0, 1),
-                         [](const testing::TestParamInfo<size_t> &info) {
-                             return std::string(Kinds()[info.param].name);
+                         [](const testing::TestParamInfo<size_t> &kind) {
+                             return std::string(Kinds()[kind.param].name);
                          });
 
 }  // namespace

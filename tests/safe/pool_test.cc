@@ -510,7 +510,14 @@ TEST_F(PoolTest, AChildHasNothingOfIt) {
     kaio_pool *pool = Open(Small());
     kaio_buffer *buffer = nullptr;
     ASSERT_OK(kaio_pool_take(pool, &buffer));
+    uint8_t *bytes = kaio_buffer_as_bytes(buffer);
+    uint8_t *page = bytes - reinterpret_cast<uintptr_t>(bytes) % 4096;
+    unsigned char is_there = 0;
+    EXPECT_EQ(mincore(page, 4096, &is_there), 0);
     ExpectFineInChild([&] {
+        EXPECT_EQ(mincore(page, 4096, &is_there), -1) << "the child has the memory";
+        EXPECT_EQ(errno, ENOMEM);
+        errno = kErrno;
         kaio_buffer *other = nullptr;
         kaio_pool_counts counts = {};
         EXPECT_TRUE(kaio_pool_take(pool, &other).code == KAIO_FORKED) << "take";

@@ -352,7 +352,7 @@ TEST_F(VectorTest, GapsAreClosedUnderRequestsInEveryState) {
     std::mt19937 random(11);
     std::vector<kaio_readv *> idle;
     for (int round = 0; round < 3000; ++round) {
-        std::vector<kaio_segment> segments = NewSegments(1 + random() % 5);
+        std::vector<kaio_segment> segments = NewSegments(static_cast<uint32_t>(1 + random() % 5));
         const uint64_t offset_bytes = random() % (8 * kPartBytes);
         kaio_readv *readv = nullptr;
         const auto count = static_cast<uint32_t>(segments.size());
@@ -439,7 +439,7 @@ TEST_F(VectorTest, ADestroyedQueueHandsEverySegmentOver) {
     ASSERT_OK(Start(false, 0, &staged));
     kaio_destroy_report report = {};
     std::vector<kaio_buffer *> lost;
-    ASSERT_OK(kaio_queue_destroy(
+    const kaio_status status = kaio_queue_destroy(
         &queue_,
         [](void *context, kaio_completion *completion) {
             auto *list = static_cast<std::vector<kaio_buffer *> *>(context);
@@ -447,7 +447,8 @@ TEST_F(VectorTest, ADestroyedQueueHandsEverySegmentOver) {
             list->push_back(completion->segments[0].buffer);
             completion->segments[0].buffer = nullptr;
         },
-        &lost, &report));
+        &lost, &report);
+    ASSERT_OK(status);
     EXPECT_EQ(report.given_back_count, 2u);
     EXPECT_EQ(report.dropped_count, 3u);
     ASSERT_EQ(lost.size(), 2u);

@@ -255,18 +255,19 @@ TEST_F(ViewTest, ADestroyedQueueHandsViewsOver) {
         int count = 0;
         kaio_view *view = nullptr;
     } lost;
-    ASSERT_OK(kaio_queue_destroy(
+    const kaio_status status = kaio_queue_destroy(
         &queue_,
         [](void *context, kaio_completion *completion) {
-            auto *lost = static_cast<Lost *>(context);
+            auto *seen = static_cast<Lost *>(context);
             EXPECT_EQ(completion->buffer, nullptr);
             ASSERT_NE(completion->view, nullptr);
-            if (lost->count++ == 0) {
-                lost->view = completion->view;
+            if (seen->count++ == 0) {
+                seen->view = completion->view;
                 completion->view = nullptr;
             }
         },
-        &lost, &report));
+        &lost, &report);
+    ASSERT_OK(status);
     EXPECT_EQ(lost.count, 2);
     EXPECT_EQ(report.given_back_count, 1u);
     EXPECT_EQ(report.dropped_count, 1u);
