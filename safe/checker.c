@@ -18,11 +18,14 @@ enum {
 };
 
 // ask_valgrind makes a client request: instructions that do nothing on a processor, and that
-// Valgrind takes for a call. 0 where it does not run, and on machines whose sequence is not here.
+// Valgrind takes for a call. 0 where it does not run, on machines whose sequence is not here, and
+// with -DNVALGRIND, as for Valgrind's own headers.
 static uintptr_t ask_valgrind(uintptr_t request, uintptr_t first, uintptr_t second) {
     volatile uintptr_t words[6] = {request, first, second, 0, 0, 0};
     uintptr_t answer = 0;
-#if defined(__x86_64__) && defined(__LP64__)
+#if defined(NVALGRIND)
+    (void)words;
+#elif defined(__x86_64__) && defined(__LP64__)
     __asm__ volatile(
         "rolq $3, %%rdi; rolq $13, %%rdi; rolq $61, %%rdi; rolq $51, %%rdi; xchgq %%rbx, %%rbx"
         : "=d"(answer)
