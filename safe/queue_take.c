@@ -47,8 +47,9 @@ kaio_verdict kaio_queue_judge(struct kaio_queue_place *queue, const struct kaio_
 }
 
 // judge fills in what became of a request.
-static void judge(struct kaio_queue_place *queue, const struct kaio_slot *slot,
-                  kaio_completion *out_completion) {
+static __attribute__((noinline)) void judge(struct kaio_queue_place *queue,
+                                            const struct kaio_slot *slot,
+                                            kaio_completion *out_completion) {
     kaio_verdict verdict = kaio_queue_judge(queue, slot);
     out_completion->transfer = verdict.transfer;
     out_completion->sync = verdict.sync;
@@ -71,8 +72,9 @@ static void describe_transfer(const struct kaio_queue_place *queue, const struct
 }
 
 // describe_other does that for what has no buffer or view of its own.
-static void describe_other(struct kaio_queue_place *queue, struct kaio_slot *slot,
-                           kaio_completion *out_completion) {
+static __attribute__((noinline)) void describe_other(struct kaio_queue_place *queue,
+                                                     struct kaio_slot *slot,
+                                                     kaio_completion *out_completion) {
     out_completion->range = (kaio_range){.size_bytes = 0};
     out_completion->buffer = NULL;
     out_completion->view = NULL;
@@ -86,9 +88,10 @@ static void describe_other(struct kaio_queue_place *queue, struct kaio_slot *slo
     out_completion->segment_count = kaio_vector_give_back(queue, slot, out_completion->segments);
 }
 
-// Most are whole: they need no judging.
-void kaio_queue_deliver(struct kaio_queue_place *queue, struct kaio_slot *slot,
-                        kaio_completion *out_completion) {
+// deliver is kaio_queue_deliver, inline. Most requests are whole: they need no judging.
+__attribute__((always_inline)) static inline void deliver(struct kaio_queue_place *queue,
+                                                          struct kaio_slot *slot,
+                                                          kaio_completion *out_completion) {
     kaio_operation operation = (kaio_operation)kaio_slot_kind(kaio_slot_load(slot));
     out_completion->operation = operation;
     out_completion->user = slot->user;
@@ -116,6 +119,11 @@ void kaio_queue_deliver(struct kaio_queue_place *queue, struct kaio_slot *slot,
     kaio_request_free(queue, slot);
 }
 
+void kaio_queue_deliver(struct kaio_queue_place *queue, struct kaio_slot *slot,
+                        kaio_completion *out_completion) {
+    deliver(queue, slot, out_completion);
+}
+
 // What take_one found.
 enum found { FOUND_NONE, FOUND_ONE, FOUND_TOO_LONG };
 
@@ -127,8 +135,9 @@ struct vault {
 };
 
 // take_one hands over the oldest finished request, if there is one that fits.
-static enum found take_one(struct kaio_queue_place *queue, struct vault *vault,
-                           kaio_completion *out_completion) {
+__attribute__((always_inline)) static inline enum found take_one(struct kaio_queue_place *queue,
+                                                                 struct vault *vault,
+                                                                 kaio_completion *out_completion) {
     kaio_request_collect_strays(queue);
     if (queue->finished_head == KAIO_NO_SLOT) {
         kaio_queue_reap(queue);
@@ -144,14 +153,15 @@ static enum found take_one(struct kaio_queue_place *queue, struct vault *vault,
         }
         out_completion->segments = vault->segments;
     }
-    kaio_queue_deliver(queue, kaio_request_pop_finished(queue), out_completion);
+    deliver(queue, kaio_request_pop_finished(queue), out_completion);
     return FOUND_ONE;
 }
 
 // lower_and_take lowers the eventfd, since nothing was left. What came in between may have been
 // lowered with the rest: it is handed over, and the eventfd is raised until the next EMPTY.
-static enum found lower_and_take(struct kaio_queue_place *queue, struct vault *vault,
-                                 kaio_completion *out_completion) {
+static __attribute__((noinline)) enum found lower_and_take(struct kaio_queue_place *queue,
+                                                           struct vault *vault,
+                                                           kaio_completion *out_completion) {
     kaio_eventfd_lower(queue->event_fd);
     enum found found = take_one(queue, vault, out_completion);
     if (found != FOUND_NONE) {
@@ -160,7 +170,9 @@ static enum found lower_and_take(struct kaio_queue_place *queue, struct vault *v
     return found;
 }
 
-static kaio_status take(kaio_queue *queue, struct vault *vault, kaio_completion *out_completion) {
+__attribute__((always_inline)) static inline kaio_status take(kaio_queue *queue,
+                                                              struct vault *vault,
+                                                              kaio_completion *out_completion) {
     kaio_status why;
     struct kaio_queue_place *place = kaio_queue_enter(queue, &why);
     if (KAIO_UNLIKELY(place == NULL)) {

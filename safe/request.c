@@ -465,10 +465,7 @@ struct kaio_slot *kaio_request_enter_idle(uintptr_t bits, uint32_t kind,
     return enter(bits, kind, LEAVE_IT, out_queue, out_why);
 }
 
-void kaio_request_collect_strays(struct kaio_queue_place *queue) {
-    if (KAIO_LIKELY(atomic_load_explicit(&queue->has_strays, memory_order_relaxed) == 0)) {
-        return;
-    }
+void kaio_request_collect_strays_now(struct kaio_queue_place *queue) {
     atomic_store(&queue->has_strays, 0);
     for (uint32_t i = 0; i < queue->depth; ++i) {
         struct kaio_slot *slot = &queue->slots[i];

@@ -246,8 +246,14 @@ static inline void kaio_request_move_pin(struct kaio_queue_place *queue, struct 
     kaio_attachment_unpin(queue, old);
 }
 
-// kaio_request_collect_strays finishes requests that were pushed or dropped where they must not be.
-void kaio_request_collect_strays(struct kaio_queue_place *queue);
+// kaio_request_collect_strays finishes requests that were pushed or dropped where they must not be;
+// the other one is its slow half.
+void kaio_request_collect_strays_now(struct kaio_queue_place *queue);
+static inline void kaio_request_collect_strays(struct kaio_queue_place *queue) {
+    if (KAIO_UNLIKELY(atomic_load_explicit(&queue->has_strays, memory_order_relaxed) != 0)) {
+        kaio_request_collect_strays_now(queue);
+    }
+}
 
 // kaio_request_full is the answer when there is no free slot.
 kaio_status kaio_request_full(const struct kaio_queue_place *queue);
