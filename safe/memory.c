@@ -61,6 +61,19 @@ bool kaio_memory_look(uintptr_t bits, uint32_t thread, bool is_view, kaio_status
     return false;
 }
 
+bool kaio_memory_find_any_hold(uintptr_t bits, uint32_t thread, bool is_view,
+                               struct kaio_memory_hold *out_hold, kaio_status *out_why) {
+    if (!kaio_memory_find(bits, thread, is_view, out_why)) {
+        return false;
+    }
+    uint32_t state = kaio_memory_held_state(bits);
+    out_hold->bits = bits;
+    out_hold->word = kaio_memory_word(bits);
+    out_hold->held_word = kaio_memory_make_word(kaio_bits_life(bits), thread, state);
+    out_hold->memory = kaio_memory_of(bits);
+    return true;
+}
+
 bool kaio_memory_is(uintptr_t bits, uint32_t state) {
     uintptr_t value;
     return living(bits, &value) != NULL && kaio_word_state(value) == state;

@@ -136,6 +136,46 @@ static inline bool kaio_memory_pin(uintptr_t bits, uint32_t thread) {
     return true;
 }
 
+// A kaio_memory_hold is what was found for a request to take.
+struct kaio_memory_hold {
+    uintptr_t bits;
+    _Atomic uintptr_t *word;
+    uintptr_t held_word;  // what it is while the thread that looked holds it; + 1: pinned
+    struct kaio_memory memory;
+};
+
+// kaio_memory_find_hold is kaio_memory_find and fills in `*out_hold`.
+bool kaio_memory_find_any_hold(uintptr_t bits, uint32_t thread, bool is_view,
+                               struct kaio_memory_hold *out_hold, kaio_status *out_why);
+__attribute__((always_inline)) static inline bool kaio_memory_find_hold(
+    uintptr_t bits, uint32_t thread, bool is_view, struct kaio_memory_hold *out_hold,
+    kaio_status *out_why) {
+    struct kaio_buffer_place *buffer = kaio_buffer_at(kaio_bits_index(bits));
+    uintptr_t held_word = kaio_memory_make_word(kaio_bits_life(bits), thread,
+                                                is_view ? KAIO_VIEW_HELD : KAIO_MEMORY_HELD);
+    if (KAIO_UNLIKELY(kaio_bits_kind(bits) != (is_view ? KAIO_KIND_VIEW : KAIO_KIND_BUFFER) ||
+                      buffer == NULL ||
+                      atomic_load_explicit(&buffer->place.word, memory_order_acquire) !=
+                          held_word)) {
+        return kaio_memory_find_any_hold(bits, thread, is_view, out_hold, out_why);
+    }
+    out_hold->bits = bits;
+    out_hold->word = &buffer->place.word;
+    out_hold->held_word = held_word;
+    out_hold->memory.bytes = atomic_load_explicit(&buffer->bytes, memory_order_relaxed);
+    out_hold->memory.size_bytes = atomic_load_explicit(&buffer->size_bytes, memory_order_relaxed);
+    return true;
+}
+
+// kaio_memory_pin_hold is kaio_memory_pin of what was just found.
+static inline bool kaio_memory_pin_hold(const struct kaio_memory_hold *hold, uint32_t thread) {
+    if (KAIO_UNLIKELY(atomic_load_explicit(hold->word, memory_order_relaxed) != hold->held_word)) {
+        return kaio_memory_bind(hold->bits, thread, 1);
+    }
+    atomic_store_explicit(hold->word, hold->held_word + 1, memory_order_relaxed);
+    return true;
+}
+
 // kaio_memory_unpin ends that, and binds what `bits` name to `thread`.
 static inline void kaio_memory_unpin(uintptr_t bits, uint32_t thread) {
     atomic_store_explicit(

@@ -61,8 +61,9 @@ static __attribute__((noinline)) void judge(struct kaio_queue_place *queue,
 }
 
 // describe_transfer fills in what was asked for, and gives the buffer or view back.
-static void describe_transfer(const struct kaio_queue_place *queue, const struct kaio_slot *slot,
-                              kaio_completion *out_completion) {
+__attribute__((always_inline)) static inline void describe_transfer(
+    const struct kaio_queue_place *queue, const struct kaio_slot *slot,
+    kaio_completion *out_completion) {
     out_completion->range = kaio_slot_range(slot);
     bool is_view = kaio_bits_kind(slot->memory) == KAIO_KIND_VIEW;
     out_completion->buffer = is_view ? NULL : (kaio_buffer *)slot->memory;

@@ -178,14 +178,16 @@ struct kaio_slot *kaio_request_undo_attach(struct kaio_queue_place *queue,
 
 // prepare checks, then takes a slot, the buffer or view and a pin of the file: an idle request, or
 // NULL with the reason.
-static struct kaio_slot *prepare(struct kaio_queue_place *queue, const kaio_file *file,
-                                 const struct kaio_transfer *transfer, uintptr_t memory_bits,
-                                 kaio_status *out_why) {
+__attribute__((always_inline)) static inline struct kaio_slot *prepare(
+    struct kaio_queue_place *queue, const kaio_file *file, const struct kaio_transfer *transfer,
+    uintptr_t memory_bits, kaio_status *out_why) {
     uint32_t thread = kaio_queue_thread(queue);
-    if (KAIO_UNLIKELY(!kaio_memory_find(memory_bits, thread, transfer->is_view, out_why))) {
+    struct kaio_memory_hold hold;
+    if (KAIO_UNLIKELY(
+            !kaio_memory_find_hold(memory_bits, thread, transfer->is_view, &hold, out_why))) {
         return NULL;
     }
-    struct kaio_memory memory = kaio_memory_of(memory_bits);
+    struct kaio_memory memory = hold.memory;
     if (KAIO_UNLIKELY(!is_in_range(&transfer->range, memory.size_bytes))) {
         *out_why = out_of_range(&transfer->range, memory.size_bytes);
         return NULL;
@@ -207,7 +209,7 @@ static struct kaio_slot *prepare(struct kaio_queue_place *queue, const kaio_file
             return kaio_request_undo_attach(queue, attachment, attached_before);
         }
     }
-    if (KAIO_UNLIKELY(!kaio_memory_pin(memory_bits, thread))) {
+    if (KAIO_UNLIKELY(!kaio_memory_pin_hold(&hold, thread))) {
         *out_why = kaio_status_make(KAIO_WRONG_THREAD,
                                     transfer->is_view ? KAIO_SUBJECT_VIEW : KAIO_SUBJECT_BUFFER);
         return kaio_request_undo_attach(queue, attachment, attached_before);
@@ -235,9 +237,12 @@ kaio_status kaio_request_new_transfer(kaio_queue *queue, const kaio_file *file,
     return slot != NULL ? kaio_status_ok() : why;
 }
 
-kaio_status kaio_request_start_transfer(kaio_queue *queue, const kaio_file *file,
-                                        const struct kaio_transfer *transfer, uint64_t user,
-                                        uintptr_t memory, kaio_ticket *out_ticket) {
+// start is kaio_request_start_transfer, for each kind: what it tests for is known then.
+__attribute__((always_inline)) static inline kaio_status start(kaio_queue *queue,
+                                                               const kaio_file *file,
+                                                               const struct kaio_transfer *transfer,
+                                                               uint64_t user, uintptr_t memory,
+                                                               kaio_ticket *out_ticket) {
     kaio_status why;
     struct kaio_queue_place *place = kaio_queue_enter(queue, &why);
     if (KAIO_UNLIKELY(place == NULL)) {
@@ -250,6 +255,40 @@ kaio_status kaio_request_start_transfer(kaio_queue *queue, const kaio_file *file
     }
     kaio_queue_leave();
     return KAIO_LIKELY(slot != NULL) ? kaio_status_ok() : why;
+}
+
+kaio_status kaio_request_start_transfer(kaio_queue *queue, const kaio_file *file,
+                                        const struct kaio_transfer *transfer, uint64_t user,
+                                        uintptr_t memory, kaio_ticket *out_ticket) {
+    return start(queue, file, transfer, user, memory, out_ticket);
+}
+
+// start_buffer is the body of the two functions below.
+__attribute__((always_inline)) static inline kaio_status start_buffer(
+    kaio_queue *queue, const kaio_file *file, const struct kaio_transfer *transfer, uint64_t user,
+    kaio_buffer **move_buffer, kaio_ticket *out_ticket) {
+    if (KAIO_UNLIKELY(out_ticket == NULL || move_buffer == NULL)) {
+        return kaio_request_null(out_ticket, KAIO_SUBJECT_BUFFER);
+    }
+    kaio_status status = start(queue, file, transfer, user, (uintptr_t)*move_buffer, out_ticket);
+    if (KAIO_LIKELY(kaio_status_is_ok(status))) {
+        *move_buffer = NULL;
+    }
+    return status;
+}
+
+kaio_status kaio_request_start_read(kaio_queue *queue, const kaio_file *file, kaio_range range,
+                                    kaio_rw_flags flags, uint64_t user, kaio_buffer **move_buffer,
+                                    kaio_ticket *out_ticket) {
+    const struct kaio_transfer transfer = {.kind = KAIO_KIND_READ, .range = range, .flags = flags};
+    return start_buffer(queue, file, &transfer, user, move_buffer, out_ticket);
+}
+
+kaio_status kaio_request_start_write(kaio_queue *queue, const kaio_file *file, kaio_range range,
+                                     kaio_rw_flags flags, uint64_t user, kaio_buffer **move_buffer,
+                                     kaio_ticket *out_ticket) {
+    const struct kaio_transfer transfer = {.kind = KAIO_KIND_WRITE, .range = range, .flags = flags};
+    return start_buffer(queue, file, &transfer, user, move_buffer, out_ticket);
 }
 
 // prepare_plain makes an idle request in the queue that was entered, or answers NULL with the

@@ -39,6 +39,15 @@ kaio_status kaio_request_start_transfer(kaio_queue *queue, const kaio_file *file
                                         const struct kaio_transfer *transfer, uint64_t user,
                                         uintptr_t memory, kaio_ticket *out_ticket);
 
+// The same for a read or write with a buffer, which is the hot path: kaio_read_start and
+// kaio_write_start have the same arguments in the same order, and so are a jump.
+kaio_status kaio_request_start_read(kaio_queue *queue, const kaio_file *file, kaio_range range,
+                                    kaio_rw_flags flags, uint64_t user, kaio_buffer **move_buffer,
+                                    kaio_ticket *out_ticket);
+kaio_status kaio_request_start_write(kaio_queue *queue, const kaio_file *file, kaio_range range,
+                                     kaio_rw_flags flags, uint64_t user, kaio_buffer **move_buffer,
+                                     kaio_ticket *out_ticket);
+
 // kaio_request_null is the answer when `output` is NULL, or else the variable of `subject`.
 static inline kaio_status kaio_request_null(const void *output, kaio_subject subject) {
     return kaio_status_make(KAIO_NULL_ARGUMENT, output == NULL ? KAIO_SUBJECT_OUTPUT : subject);

@@ -86,16 +86,7 @@ void kaio_write_drop(kaio_write **move_write) {
 kaio_status kaio_write_start(kaio_queue *queue, kaio_file *file, kaio_range range,
                              kaio_rw_flags flags, uint64_t user, kaio_buffer **move_buffer,
                              kaio_ticket *out_ticket) {
-    struct kaio_transfer transfer = {.kind = KAIO_KIND_WRITE, .range = range, .flags = flags};
-    if (KAIO_UNLIKELY(out_ticket == NULL || move_buffer == NULL)) {
-        return kaio_request_null(out_ticket, KAIO_SUBJECT_BUFFER);
-    }
-    kaio_status status = kaio_request_start_transfer(queue, file, &transfer, user,
-                                                     (uintptr_t)*move_buffer, out_ticket);
-    if (KAIO_LIKELY(kaio_status_is_ok(status))) {
-        *move_buffer = NULL;
-    }
-    return status;
+    return kaio_request_start_write(queue, file, range, flags, user, move_buffer, out_ticket);
 }
 
 kaio_status kaio_write_start_shared(kaio_queue *queue, kaio_file *file, kaio_range range,
