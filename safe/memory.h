@@ -157,7 +157,12 @@ __attribute__((always_inline)) static inline bool kaio_memory_find_hold(
                       buffer == NULL ||
                       atomic_load_explicit(&buffer->place.word, memory_order_acquire) !=
                           held_word)) {
-        return kaio_memory_find_any_hold(bits, thread, is_view, out_hold, out_why);
+        struct kaio_memory_hold any;  // the inlined one stays in registers
+        if (!kaio_memory_find_any_hold(bits, thread, is_view, &any, out_why)) {
+            return false;
+        }
+        *out_hold = any;
+        return true;
     }
     out_hold->bits = bits;
     out_hold->word = &buffer->place.word;

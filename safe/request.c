@@ -154,8 +154,10 @@ void kaio_request_set_flags(struct kaio_slot *slot, kaio_rw_flags flags,
 }
 
 // fill_iocb is what the kernel gets to see. The iocb's address stays its name for io_cancel.
-static void fill_iocb(struct kaio_slot *slot, const struct kaio_transfer *transfer,
-                      const struct kaio_file_place *file, uint8_t *bytes, uint64_t data) {
+__attribute__((always_inline)) static inline void fill_iocb(struct kaio_slot *slot,
+                                                            const struct kaio_transfer *transfer,
+                                                            const struct kaio_file_place *file,
+                                                            uint8_t *bytes, uint64_t data) {
     const kaio_range *range = &transfer->range;
     uint8_t *first = bytes + range->buffer_offset_bytes;
     slot->buffer_offset_bytes = range->buffer_offset_bytes;
@@ -204,7 +206,8 @@ __attribute__((always_inline)) static inline struct kaio_slot *prepare(
     }
     uintptr_t address = (uintptr_t)memory.bytes + transfer->range.buffer_offset_bytes;
     if (KAIO_UNLIKELY(!may_transfer(place, transfer, address))) {
-        *out_why = look_closer(place, transfer, address);
+        const struct kaio_transfer copy = *transfer;  // the inlined one stays in registers
+        *out_why = look_closer(place, &copy, address);
         if (!kaio_status_is_ok(*out_why)) {
             return kaio_request_undo_attach(queue, attachment, attached_before);
         }
@@ -237,30 +240,32 @@ kaio_status kaio_request_new_transfer(kaio_queue *queue, const kaio_file *file,
     return slot != NULL ? kaio_status_ok() : why;
 }
 
-// start is kaio_request_start_transfer, for each kind: what it tests for is known then.
-__attribute__((always_inline)) static inline kaio_status start(kaio_queue *queue,
-                                                               const kaio_file *file,
-                                                               const struct kaio_transfer *transfer,
-                                                               uint64_t user, uintptr_t memory,
-                                                               kaio_ticket *out_ticket) {
-    kaio_status why;
-    struct kaio_queue_place *place = kaio_queue_enter(queue, &why);
+// start does what kaio_request_start_transfer does, for each kind: what it tests for is known then.
+// False: nothing has changed, and the reason is in `*out_why`.
+__attribute__((always_inline)) static inline bool start(kaio_queue *queue, const kaio_file *file,
+                                                        const struct kaio_transfer *transfer,
+                                                        uint64_t user, uintptr_t memory,
+                                                        kaio_ticket *out_ticket,
+                                                        kaio_status *out_why) {
+    struct kaio_queue_place *place = kaio_queue_enter(queue, out_why);
     if (KAIO_UNLIKELY(place == NULL)) {
-        return why;
+        return false;
     }
-    struct kaio_slot *slot = prepare(place, file, transfer, memory, &why);
+    struct kaio_slot *slot = prepare(place, file, transfer, memory, out_why);
     if (KAIO_LIKELY(slot != NULL)) {
         out_ticket->bits = slot->iocb.aio_data;
         kaio_request_stage(place, slot, user);
     }
     kaio_queue_leave();
-    return KAIO_LIKELY(slot != NULL) ? kaio_status_ok() : why;
+    return slot != NULL;
 }
 
 kaio_status kaio_request_start_transfer(kaio_queue *queue, const kaio_file *file,
                                         const struct kaio_transfer *transfer, uint64_t user,
                                         uintptr_t memory, kaio_ticket *out_ticket) {
-    return start(queue, file, transfer, user, memory, out_ticket);
+    kaio_status why;
+    bool is_started = start(queue, file, transfer, user, memory, out_ticket, &why);
+    return is_started ? kaio_status_ok() : why;
 }
 
 // start_buffer is the body of the two functions below.
@@ -270,11 +275,13 @@ __attribute__((always_inline)) static inline kaio_status start_buffer(
     if (KAIO_UNLIKELY(out_ticket == NULL || move_buffer == NULL)) {
         return kaio_request_null(out_ticket, KAIO_SUBJECT_BUFFER);
     }
-    kaio_status status = start(queue, file, transfer, user, (uintptr_t)*move_buffer, out_ticket);
-    if (KAIO_LIKELY(kaio_status_is_ok(status))) {
-        *move_buffer = NULL;
+    kaio_status why;
+    uintptr_t memory = (uintptr_t)*move_buffer;
+    if (KAIO_UNLIKELY(!start(queue, file, transfer, user, memory, out_ticket, &why))) {
+        return why;
     }
-    return status;
+    *move_buffer = NULL;
+    return kaio_status_ok();
 }
 
 kaio_status kaio_request_start_read(kaio_queue *queue, const kaio_file *file, kaio_range range,
