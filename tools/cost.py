@@ -39,8 +39,8 @@ GROUPS = {
         "kaio_queue_enter", "kaio_queue_leave", "kaio_queue_is_ours", "kaio_queue_thread",
     ),
     "buffer: handle, owner, pin": (
-        "kaio_buffer_find", "kaio_buffer_pin", "kaio_buffer_unpin", "kaio_memory_find",
-        "kaio_memory_pin", "kaio_memory_unpin",
+        "kaio_memory_find", "kaio_memory_find_hold", "kaio_memory_find_any_hold", "kaio_memory_of",
+        "kaio_memory_pin", "kaio_memory_unpin", "kaio_memory_word", "kaio_memory_held_state",
     ),
     "file: handle, attachment, pin": (
         "kaio_attachment_find", "kaio_attachment_unpin", "kaio_detach_dropped",
@@ -57,7 +57,7 @@ GROUPS = {
         "kaio_request_settle_write", "kaio_request_pop_finished",
     ),
     "deliver: outcome, completion": (
-        "kaio_queue_deliver", "kaio_request_is_whole", "describe_transfer", "kaio_request_range",
+        "kaio_queue_deliver", "deliver", "kaio_request_is_whole", "kaio_queue_count_outcome", "describe_transfer", "kaio_slot_range",
         "kaio_queue_judge", "judge", "kaio_queue_refusal_of", "end_transfer", "hand_out_read",
         "hand_out_write", "hand_out", "step_out", "step_in", "kaio_verdict_from_ending",
         "transfer_verdict", "of_transfer", "of_count",

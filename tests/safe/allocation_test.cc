@@ -79,5 +79,134 @@ TEST_F(AllocationTest, NothingIsAllocatedBetweenOpenAndClose) {
     kaio_file_drop(&file);
 }
 
+// Every kind of request, every way through the queue, and what is asked about it.
+class EveryAllocationTest : public AllocationTest {
+  protected:
+    kaio_queue_options Options() const override {
+        kaio_queue_options options = AllocationTest::Options();
+        options.eventfd = true;
+        options.latency = true;
+        return options;
+    }
+
+    void SetUp() override {
+        AllocationTest::SetUp();
+        file_ = OpenFile(temp_.path());
+        ASSERT_EQ(pipe2(fds_, O_CLOEXEC | O_NONBLOCK), 0);
+        ASSERT_OK(kaio_file_borrow(fds_[0], &pipe_));
+        buffer_ = NewBuffer(512);
+    }
+
+    void TearDown() override {
+        kaio_buffer_drop(&buffer_);
+        kaio_file_drop(&file_);
+        kaio_file_drop(&pipe_);
+        AllocationTest::TearDown();
+        close(fds_[0]);
+        close(fds_[1]);
+    }
+
+    // Is notes whether all went well: no assertion allocates in between.
+    void Is(bool is_so) {
+        is_good_ &= is_so;
+    }
+    void Is(kaio_status status, kaio_code code = KAIO_OK) {
+        is_good_ &= status.code == code;
+    }
+
+    // Finish waits for what is owed and takes it; the buffer comes back.
+    void Finish() {
+        kaio_queue_counts left;
+        kaio_completion completion;
+        Is(kaio_queue_drain(queue_, kaio_deadline_never(), &left));
+        while (kaio_status_is_ok(kaio_queue_take(queue_, &completion))) {
+            buffer_ = completion.buffer != nullptr ? completion.buffer : buffer_;
+        }
+    }
+
+    void Transfers() {
+        const kaio_range range = Range(0, 512);
+        kaio_read *read;
+        kaio_write *write;
+        kaio_ticket ticket;
+        Is(kaio_read_new(queue_, file_, range, kaio_rw_none(), &buffer_, &read));
+        Is(kaio_read_retarget(read, file_, Range(512, 512), kaio_rw_none()));
+        Is(kaio_read_set_priority(read, kaio_priority_best_effort(4)));
+        Is(kaio_read_into_write(&read, &write));
+        Is(kaio_write_push(&write, 1).bits != 0);
+        Finish();
+        Is(kaio_write_new(queue_, file_, range, kaio_rw_none(), &buffer_, &write));
+        Is(kaio_write_abandon(&write, &buffer_));
+        Is(kaio_write_start(queue_, file_, range, kaio_rw_none(), 1, &buffer_, &ticket));
+        Finish();
+        kaio_view *view;
+        Is(kaio_buffer_freeze(&buffer_, &view));
+        Is(kaio_write_start_shared(queue_, file_, range, kaio_rw_none(), 1, &view, &ticket));
+        kaio_queue_counts left;
+        kaio_completion completion;
+        Is(kaio_queue_drain(queue_, kaio_deadline_never(), &left));
+        Is(kaio_queue_take(queue_, &completion));
+        Is(kaio_view_thaw(&completion.view, &buffer_));
+    }
+
+    void SyncsAndPolls() {
+        kaio_ticket ticket;
+        kaio_cancel_answer answer;
+        uint32_t ready;
+        kaio_flush_report report;
+        Is(kaio_write_start(queue_, file_, Range(0, 512), kaio_rw_none(), 1, &buffer_, &ticket));
+        Is(kaio_sync_start(queue_, file_, KAIO_SYNC_DATA, 2, &ticket));
+        Finish();
+        Is(kaio_poll_start(queue_, pipe_, kaio_poll_readable(), 3, &ticket));
+        Is(kaio_queue_flush(queue_, &report));
+        Is(kaio_queue_wait(queue_, 1, kaio_deadline_after_ns(1000), &ready), KAIO_TIMED_OUT);
+        Is(kaio_queue_cancel(queue_, ticket, &answer));
+        Finish();
+    }
+
+    static void Keep(void *context, uint64_t, kaio_read_result *result) {
+        static_cast<EveryAllocationTest *>(context)->buffer_ = result->buffer;
+        result->buffer = nullptr;
+    }
+
+    void Run() {
+        kaio_ticket ticket;
+        kaio_handlers handlers = {};
+        handlers.on_read = Keep;
+        kaio_run_report report;
+        Is(kaio_read_start(queue_, file_, Range(0, 512), kaio_rw_none(), 1, &buffer_, &ticket));
+        Is(kaio_sync_start(queue_, file_, KAIO_SYNC_ALL, 2, &ticket));
+        Is(kaio_queue_run(queue_, &handlers, this, kaio_deadline_never(), &report));
+    }
+
+    void Ask() {
+        kaio_queue_counters counters;
+        Is(kaio_queue_counters_read(queue_, &counters));
+        Is(kaio_queue_latency_read(queue_, KAIO_READ, &latency_));
+        int64_t ns;
+        Is(kaio_latency_quantile(&latency_, 500000, &ns));
+    }
+
+    TempFile temp_{Pattern(4096)};
+    kaio_file *file_ = nullptr;
+    kaio_file *pipe_ = nullptr;
+    kaio_buffer *buffer_ = nullptr;
+    kaio_latency latency_ = {};
+    int fds_[2] = {-1, -1};
+    bool is_good_ = true;
+};
+
+TEST_F(EveryAllocationTest, NoOperationAllocates) {
+    const uint64_t before = allocations;
+    for (int round = 0; round < 100; ++round) {
+        Transfers();
+        SyncsAndPolls();
+        Run();
+        Ask();
+    }
+    EXPECT_EQ(allocations, before);
+    EXPECT_TRUE(is_good_);
+}
+
 }  // namespace
 }  // namespace kaio_test
