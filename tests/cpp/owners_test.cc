@@ -335,7 +335,9 @@ TEST(CompletionTypeTest, IsTheCompletionOfTheCLayer) {
 TEST(CompletionTypeTest, HasEveryField) {
     kaio_completion plain = {};
     auto &[operation, transfer, sync, poll, events, os_error, refusal, range, moved_bytes, user,
-           ticket, buffer, view] = plain;
+           ticket, buffer, view, segments, segment_count] = plain;
+    EXPECT_EQ(segments, nullptr) << "of vectored requests, which have no owners yet";
+    EXPECT_EQ(segment_count, 0u);
     operation = KAIO_POLL;
     transfer = KAIO_TRANSFER_SHORT;
     sync = KAIO_SYNC_FAILED;

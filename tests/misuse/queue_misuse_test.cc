@@ -140,6 +140,8 @@ void ExpectEach(const Lost &lost, Stage stage, const std::vector<kaio_buffer *> 
                 EXPECT_EQ(completion.sync, WasSent(stage) ? KAIO_SYNC_SYNCED : KAIO_SYNC_CANCELLED);
                 EXPECT_EQ(completion.buffer, nullptr);
                 break;
+            case KAIO_READV:
+            case KAIO_WRITEV:
             case KAIO_POLL:
             case KAIO_NO_OPERATION:
                 ADD_FAILURE();

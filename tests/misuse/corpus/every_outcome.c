@@ -61,6 +61,8 @@ static next_step after(const kaio_completion *completion) {
     switch (completion->operation) {
         case KAIO_READ:
         case KAIO_WRITE:
+        case KAIO_READV:
+        case KAIO_WRITEV:
             return after_transfer(completion);
         case KAIO_SYNC:
             return after_sync(completion);
