@@ -8,8 +8,8 @@
 // of two, up to 2^LIMIT_BITS.
 enum { SUB_BITS = 3, SUB_COUNT = 1 << SUB_BITS, LIMIT_BITS = 42 };
 
-static_assert(KAIO_LATENCY_BUCKET_COUNT == (LIMIT_BITS - SUB_BITS + 1) * SUB_COUNT,
-              "eight for each power of two");
+static_assert(KAIO_LATENCY_BUCKET_COUNT == (LIMIT_BITS - SUB_BITS + 1) * SUB_COUNT + 1,
+              "eight for each power of two, and one for all above");
 
 #define QUANTILE_MAX_PPM 1000000u
 

@@ -75,11 +75,11 @@ KAIO_MUST_USE kaio_status kaio_queue_counters_read(kaio_queue *queue,
 
 // ---- latencies ----
 
-#define KAIO_LATENCY_BUCKET_COUNT 320u
+#define KAIO_LATENCY_BUCKET_COUNT 321u
 
 // A kaio_latency counts latencies in nanoseconds; a zeroed one is empty. Up to 16 ns each has a
 // bucket; then each power of two has eight, so that the bounds of a bucket differ by less than
-// 12.5 % of the latencies in it. The last one also has all that took longer than 73 minutes.
+// 12.5 % of the latencies in it. The last one has all that took 2^42 ns, 73 minutes, or longer.
 typedef struct kaio_latency {
     uint64_t counts[KAIO_LATENCY_BUCKET_COUNT];
 } kaio_latency;
@@ -95,11 +95,12 @@ int64_t kaio_latency_bucket_first_ns(uint32_t index);
 uint64_t kaio_latency_total(const kaio_latency *latency);
 
 // kaio_latency_quantile finds what `quantile_ppm` millionths of the latencies did not exceed: the
-// last nanosecond of a bucket, so that it is never too small, and less than 12.5 % too large.
+// last nanosecond of a bucket, so that it is never too small, and less than 12.5 % too large; of
+// the last bucket, which has no such bound, INT64_MAX - 1.
 //
 // 0 asks for the smallest, 500000 for the median, 999000 for what one in a thousand exceeded,
 // 1000000 for the largest.
-// Errors: RANGE(size): above 1000000. EMPTY: nothing was counted.
+// Errors: RANGE(quantile): above 1000000. EMPTY: nothing was counted.
 KAIO_MUST_USE kaio_status kaio_latency_quantile(const kaio_latency *latency, uint32_t quantile_ppm,
                                                 int64_t *out_latency_ns);
 

@@ -50,6 +50,8 @@ TEST(LatencyTest, WhatIsOutsideIsInTheFirstOrTheLastBucket) {
     EXPECT_EQ(kaio_latency_bucket_from_ns(-1), 0u);
     EXPECT_EQ(kaio_latency_bucket_from_ns(INT64_MIN), 0u);
     EXPECT_GT(kLimitNs, kHourNs);
+    EXPECT_EQ(First(KAIO_LATENCY_BUCKET_COUNT - 1), kLimitNs);
+    EXPECT_EQ(kaio_latency_bucket_from_ns(kLimitNs - 1), KAIO_LATENCY_BUCKET_COUNT - 2);
     EXPECT_EQ(kaio_latency_bucket_from_ns(kLimitNs), KAIO_LATENCY_BUCKET_COUNT - 1);
     EXPECT_EQ(kaio_latency_bucket_from_ns(INT64_MAX), KAIO_LATENCY_BUCKET_COUNT - 1);
     EXPECT_LT(kaio_latency_bucket_from_ns(kHourNs), KAIO_LATENCY_BUCKET_COUNT - 1);
@@ -75,9 +77,15 @@ TEST(LatencyTest, AQuantileIsTheExactOneOrLessThanAnEighthMore) {
             const int64_t wanted = exact[rank - 1];
             const int64_t found = Quantile(latency, ppm);
             EXPECT_GE(found, wanted) << ppm;
-            EXPECT_LE((found - wanted) * 8, wanted) << ppm;
+            EXPECT_LE(found - wanted, wanted / 8) << ppm;
         }
     }
+}
+
+TEST(LatencyTest, AQuantileOfWhatTookTooLongIsTheLargest) {
+    kaio_latency latency = {};
+    Count(&latency, kLimitNs);
+    EXPECT_EQ(Quantile(latency, 500000), INT64_MAX - 1);
 }
 
 TEST(LatencyTest, QuantilesOfManyAreExactInRank) {
