@@ -981,9 +981,7 @@ void Model::OnLost(Bits bits, const kaio_completion &got, bool keeps_buffer) {
 }
 
 void Model::AfterLost(Bits buffer) {
-    if (buffer != 0) {
-        BufferDrop(buffer);
-    }
+    BufferDrop(buffer);
 }
 
 // EndDestroy ends a queue whose requests were lost, but for those that the kernel may still have.
@@ -1021,12 +1019,10 @@ kaio_destroy_report Model::DestroyQuietly(Queue *queue) {
         if (request->queue != queue || (request->state == State::kInFlight && !queue->is_quiet)) {
             continue;
         }
-        Buffer *buffer = request->buffer;
+        const Bits buffer = request->buffer == nullptr ? 0 : request->buffer->bits;
         Free(request);
-        if (buffer != nullptr) {
-            ++queue->report.dropped_count;
-            BufferDrop(buffer->bits);
-        }
+        queue->report.dropped_count += buffer != 0;
+        BufferDrop(buffer);
         i = std::min(i, requests.size());
     }
     return EndDestroy(queue);

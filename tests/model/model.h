@@ -170,7 +170,7 @@ class Model {
     // Destroying with a handler: OnLost for each request that comes, AfterLost when its handler
     // returns, QueueDestroy at last, which is told whether any came.
     void OnLost(Bits queue, const kaio_completion &got, bool keeps_buffer);
-    void AfterLost(Bits buffer);
+    void AfterLost(Bits buffer);  // which the completion still has, or 0
     kaio_status QueueDestroy(Bits queue, bool has_handler, bool has_begun,
                              kaio_destroy_report *report);
     void QueueDrop(Bits queue);

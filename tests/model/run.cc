@@ -492,6 +492,10 @@ void Run::CheckAll() {
             "events that name nothing: " + std::to_string(counters.duplicate_count) +
                 ", the model: " + std::to_string(queue->duplicate_count));
     }
+    for (const auto &buffer : model.buffers) {
+        MODEL_CHECK((kaio_buffer_size(As<kaio_buffer>(buffer->bits)) == 0) == buffer->is_posted,
+                    buffer->is_posted ? "a buffer that was given up is good" : "a buffer is gone");
+    }
     const kaio_testing_census got = kaio_testing_count();
     const Census want = model.Living();
     MODEL_CHECK(got.queue_count == want.queue_count + model.leaked.queue_count &&
