@@ -418,8 +418,11 @@ void kaio_vector_drop_idle(struct kaio_queue_place *queue, struct kaio_slot *slo
 }
 
 uint32_t kaio_vector_leak(const struct kaio_queue_place *queue, const struct kaio_slot *slot) {
-    uint32_t first = first_of(queue, slot);
     uint32_t count = kaio_vector_count(slot);
+    if (count == 0) {
+        return 0;  // a sync or poll; the queue may have no segments at all
+    }
+    uint32_t first = first_of(queue, slot);
     for (uint32_t i = first; i < first + count; ++i) {
         kaio_memory_leak(queue->segments->memories[i]);
     }

@@ -814,5 +814,34 @@ TEST(LeakTest, BuffersThatTheKernelMayStillWriteToAreKept) {
     kaio_file_drop(&file);
 }
 
+TEST(LeakTest, ASyncThatTheKernelMayStillHaveHasNothingToLeak) {
+    TempFile temp;
+    kaio_file *file = OpenFile(temp.path());
+    kaio_queue_options options = {};
+    options.depth = 2;  // and no segments
+    kaio_queue *queue = nullptr;
+    ASSERT_OK(kaio_queue_open(&options, &queue));
+    kaio_sim_script script = {};
+    script.hold = true;
+    script.destroy_fails = true;
+    script.getevents_error_count = UINT32_MAX;
+    script.getevents_error = EINVAL;
+    kaio_sim_play(&script);
+    kaio_ticket ticket = {};
+    ASSERT_OK(kaio_sync_start(queue, file, KAIO_SYNC_DATA, 0, &ticket));
+    kaio_flush_report flushed = {};
+    ASSERT_OK(kaio_queue_flush(queue, &flushed));
+    kaio_destroy_report report = {};
+
+    ASSERT_OK(kaio_queue_destroy(&queue, nullptr, nullptr, &report));
+
+    EXPECT_EQ(report.leaked_count, 0u);
+    EXPECT_EQ(report.dropped_count, 0u);
+    EXPECT_EQ(kaio_sim_complete(1), 1u);
+    const kaio_sim_script none = {};
+    kaio_sim_play(&none);
+    kaio_file_drop(&file);
+}
+
 }  // namespace
 }  // namespace kaio_test
