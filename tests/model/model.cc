@@ -125,6 +125,56 @@ kaio_queue_counts Model::Counts(const Queue *queue) const {
     return counts;
 }
 
+// CountOutcome counts the outcome of a request that is taken.
+static void CountOutcome(const kaio_completion &got, kaio_queue_counters *counters) {
+    if (got.operation == KAIO_SYNC) {
+        uint64_t *const counts[] = {nullptr,
+                                    &counters->sync.synced_count,
+                                    &counters->sync.preceded_by_failure_count,
+                                    &counters->sync.cancelled_count,
+                                    &counters->sync.refused_count,
+                                    &counters->sync.failed_count};
+        ++*counts[got.sync];
+        ++counters->sync.pushed_count;
+        return;
+    }
+    if (got.operation == KAIO_POLL) {
+        uint64_t *const counts[] = {nullptr, &counters->poll.ready_count,
+                                    &counters->poll.cancelled_count, &counters->poll.refused_count,
+                                    &counters->poll.failed_count};
+        ++*counts[got.poll];
+        ++counters->poll.pushed_count;
+        return;
+    }
+    kaio_transfer_counters *transfers =
+        got.operation == KAIO_READ ? &counters->read : &counters->write;
+    uint64_t *const counts[] = {nullptr,
+                                &transfers->full_count,
+                                &transfers->short_count,
+                                &transfers->end_count,
+                                &transfers->would_block_count,
+                                &transfers->cancelled_count,
+                                &transfers->refused_count,
+                                &transfers->failed_count};
+    ++*counts[got.transfer];
+    ++transfers->pushed_count;
+    transfers->moved_bytes += got.moved_bytes;
+}
+
+kaio_queue_counters Model::Counters(const Queue *queue) const {
+    kaio_queue_counters counters = queue->counters;
+    for (const std::unique_ptr<Request> &request : requests) {
+        if (request->queue != queue || request->state == State::kIdle) {
+            continue;
+        }
+        ++(request->operation == KAIO_READ    ? counters.read.pushed_count
+           : request->operation == KAIO_WRITE ? counters.write.pushed_count
+           : request->operation == KAIO_SYNC  ? counters.sync.pushed_count
+                                              : counters.poll.pushed_count);
+    }
+    return counters;
+}
+
 uint32_t Model::Pins(const Queue *queue, const File *file) const {
     return static_cast<uint32_t>(std::count_if(
         requests.begin(), requests.end(),
@@ -378,7 +428,9 @@ void Model::Refuse(Queue *queue, int error) {
 
 kaio_flush_report Model::Flush(Queue *queue) {
     kaio_flush_report report = {};
+    queue->counters.flush_count += !queue->staged.empty();
     while (!queue->staged.empty()) {
+        ++queue->counters.submit_count;
         const uint64_t all = std::min<uint64_t>(queue->staged.size(), queue->chunk_count);
         MODEL_CHECK(Next(KAIO_SIM_SUBMIT, queue).count == all, "how much is sent in one call");
         int64_t took = 0;
@@ -408,11 +460,13 @@ kaio_flush_report Model::Flush(Queue *queue) {
         if (note.answer > 0) {
             MODEL_CHECK(note.answer == took, note.answer);
             report.accepted_count += static_cast<uint32_t>(took);
+            queue->counters.accepted_count += static_cast<uint64_t>(took);
             continue;
         }
         MODEL_CHECK(took == 0, note.answer);
         if (note.answer == 0 || note.answer == -EAGAIN || note.answer == -ENOMEM ||
             note.answer == -EINTR) {
+            ++queue->counters.again_count;
             report.os_error = note.answer == 0 ? EAGAIN : static_cast<int32_t>(-note.answer);
             break;
         }
@@ -435,7 +489,7 @@ static kaio_status FlushStatus(const kaio_flush_report &report) {
 void Model::Settle(Queue *queue, const Event &event) {
     Request *request = event.request_id == 0 ? nullptr : RequestOf(event.request_id);
     if (request == nullptr || request->state != State::kInFlight) {
-        ++queue->duplicate_count;
+        ++queue->counters.duplicate_count;
         return;
     }
     request->result = event.result;
@@ -468,6 +522,7 @@ void Model::Reap(Queue *queue) {
     for (int64_t count = kReapCount; queue->in_flight_count > 0 && count == kReapCount;) {
         const kaio_sim_note note = Next(KAIO_SIM_GOT, queue);
         MODEL_CHECK(note.count == 0, "a look that waits");
+        ++queue->counters.getevents_count;
         count = note.answer;
         Got(queue, count);
     }
@@ -487,6 +542,7 @@ void Model::CollectStrays(Queue *queue) {
             request->result = 0;
             AppendFinished(request.get());
             request->group = group;
+            ++queue->counters.stray_count;
             queue->is_raised = true;
         }
     }
@@ -521,6 +577,8 @@ kaio_status Model::WaitFor(Queue *queue, uint32_t min_count, Deadline deadline) 
         const kaio_sim_note note = Next(KAIO_SIM_GOT, queue);
         MODEL_CHECK(note.count == asked, "waited for " + std::to_string(note.count) +
                                              " instead of " + std::to_string(asked));
+        ++queue->counters.getevents_count;
+        ++queue->counters.block_count;
         if (note.answer < 0 && note.answer != -EINTR) {
             return Answer(KAIO_OS_ERROR, KAIO_SUBJECT_QUEUE, 0, static_cast<int32_t>(-note.answer));
         }
@@ -848,6 +906,7 @@ kaio_status Model::QueueTake(Bits bits, const kaio_completion &got) {
         return Answer(KAIO_EMPTY, KAIO_SUBJECT_QUEUE);
     }
     CheckCompletion(*request, got);
+    CountOutcome(got, &queue->counters);
     Free(request);
     return status;
 }

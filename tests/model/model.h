@@ -104,7 +104,7 @@ struct Queue {
     std::deque<Request *> finished;
     std::deque<Event> ring;
     uint32_t in_flight_count = 0;
-    uint64_t duplicate_count = 0;
+    kaio_queue_counters counters = {};  // without what is not taken yet
 };
 
 enum class Deadline { kNow, kSoon, kFar };
@@ -144,6 +144,7 @@ class Model {
     Request *RequestOf(uint64_t id);
     uint32_t Count(const Queue *queue, State state) const;
     kaio_queue_counts Counts(const Queue *queue) const;
+    kaio_queue_counters Counters(const Queue *queue) const;
     uint32_t Pins(const Queue *queue, const File *file) const;
     bool IsOurs(const Queue *queue) const;
     Census Living() const;
