@@ -82,8 +82,14 @@ static kaio_status take_chunks(struct kaio_region_place *region, uint32_t frame_
 
 static void end_if_over(struct kaio_region_place *region);
 
-// end_dropped ends what was dropped in a signal handler that could not.
-static void end_dropped(void) {
+// Some region's end was put off.
+static atomic_bool has_put_off;
+
+void kaio_regions_end_put_off(void) {
+    if (kaio_call_depth != 0 || !atomic_load_explicit(&has_put_off, memory_order_relaxed) ||
+        !atomic_exchange(&has_put_off, false)) {
+        return;
+    }
     uint32_t end = kaio_table_end(&kaio_regions);
     for (uint32_t i = 1; i < end; ++i) {
         struct kaio_region_place *region = kaio_region_at(i);
@@ -95,7 +101,6 @@ static void end_dropped(void) {
 kaio_status kaio_region_make(uint32_t kind, uint8_t *bytes, size_t frame_bytes,
                              uint32_t frame_count, struct kaio_region_place **out_region) {
     kaio_checkers_find();
-    end_dropped();
     struct kaio_region_place *region = kaio_table_take(&kaio_regions);
     if (region == NULL) {
         return kaio_status_make(KAIO_NO_MEMORY, KAIO_SUBJECT_REGION);
@@ -128,8 +133,8 @@ struct region_end {
     size_t size_bytes;
 };
 
-// finish ends the life of a region that is CLOSING, has no frame out, and is the caller's alone.
-// The hook comes last: it may make and end regions itself.
+// finish ends the life of a region that is CLOSING, has no frame out, and is the caller's alone;
+// then it ends the call. The hook comes last: it may make and end regions itself.
 static void finish(struct kaio_region_place *region) {
     uint32_t frame_count = atomic_load_explicit(&region->frame_count, memory_order_relaxed);
     struct region_end rest = {
@@ -145,27 +150,38 @@ static void finish(struct kaio_region_place *region) {
     uintptr_t word = atomic_load(&region->place.word);
     give_chunks(first >> KAIO_CHUNK_BITS, chunk_count_of(frame_count), 0);
     kaio_table_give_back(&kaio_regions, &region->place, word);
+    kaio_call_end();
     if (rest.on_release != NULL) {
         rest.on_release(rest.context, rest.bytes, rest.size_bytes);
     }
 }
 
-// end_if_over ends a dropped region that has no frame out any more. Not inside a call: its hook is
-// the user's code, and a table may be locked.
+// is_over tells whether a region has neither a frame out nor a visitor.
+static bool is_over(struct kaio_region_place *region) {
+    return atomic_load(&region->out_count) == 0 && atomic_load(&region->visit_count) == 0;
+}
+
+// end_if_over ends a dropped region that has no frame out any more. Where a signal handler has
+// interrupted a call it is put off: the hook is the user's code, and a table may be locked.
 static void end_if_over(struct kaio_region_place *region) {
     uintptr_t word = atomic_load(&region->place.word);
-    if (kaio_word_state(word) != KAIO_REGION_DROPPED || atomic_load(&region->out_count) != 0 ||
-        kaio_call_depth != 0) {
+    if (kaio_word_state(word) != KAIO_REGION_DROPPED || !is_over(region)) {
+        return;
+    }
+    if (!kaio_call_begin()) {
+        atomic_store(&has_put_off, true);
         return;
     }
     uintptr_t closing = kaio_bits_life(word) | KAIO_REGION_CLOSING;
     if (atomic_compare_exchange_strong(&region->place.word, &word, closing)) {
         finish(region);
+    } else {
+        kaio_call_end();
     }
 }
 
-// settled returns the word of the region of `bits` once nobody is deciding about its end. A signal
-// handler cannot wait for that: what it interrupted may be who decides.
+// settled returns the word of a region once no other thread is deciding about its end. Inside a
+// call nobody waits: a signal handler may have interrupted who decides.
 static uintptr_t settled(struct kaio_region_place *region) {
     uintptr_t word;
     while (kaio_word_state(word = atomic_load(&region->place.word)) == KAIO_REGION_CLOSING &&
@@ -193,24 +209,27 @@ struct kaio_region_place *kaio_region_enter(uintptr_t bits, uint32_t kind, kaio_
     kaio_process_check();
     struct kaio_region_place *region = find(bits, kind);
     uintptr_t open = kaio_bits_life(bits) | KAIO_REGION_OPEN;
-    if (region == NULL || (settled(region) & ~(uintptr_t)15) != kaio_bits_life(bits)) {
-        *out_why = stale(bits, kind);
-        return NULL;
+    while (region != NULL && settled(region) == open) {
+        if (!kaio_call_begin()) {
+            *out_why = kaio_status_make(KAIO_REENTERED, subject_of(kind));
+            return NULL;
+        }
+        atomic_fetch_add(&region->visit_count, 1);
+        if (atomic_load(&region->place.word) == open) {
+            return region;
+        }
+        kaio_region_leave(region);  // who closes it waits for that
     }
-    atomic_fetch_add(&region->out_count, 1);
-    uintptr_t word = settled(region);
-    if (word == open) {
-        return region;
-    }
-    kaio_region_leave(region);
-    *out_why = word == (kaio_bits_life(bits) | KAIO_REGION_CLOSING)
-                   ? kaio_status_make(KAIO_REENTERED, subject_of(kind))
-                   : stale(bits, kind);
+    bool is_closing = region != NULL && atomic_load(&region->place.word) ==
+                                            (kaio_bits_life(bits) | KAIO_REGION_CLOSING);
+    *out_why = is_closing ? kaio_status_make(KAIO_REENTERED, subject_of(kind)) : stale(bits, kind);
     return NULL;
 }
 
 void kaio_region_leave(struct kaio_region_place *region) {
-    if (atomic_fetch_sub(&region->out_count, 1) == 1) {
+    uint32_t before = atomic_fetch_sub(&region->visit_count, 1);
+    kaio_call_end();
+    if (before == 1) {
         end_if_over(region);
     }
 }
@@ -231,6 +250,7 @@ uintptr_t kaio_frame_take(struct kaio_region_place *region, uint32_t number) {
                                         kaio_memory_make_word(life, thread, KAIO_MEMORY_HELD))) {
         return 0;
     }
+    atomic_fetch_add(&region->out_count, 1);
     return kaio_bits_make(life, index, KAIO_KIND_FRAME);
 }
 
@@ -250,13 +270,17 @@ void kaio_frame_release(uintptr_t bits) {
     if (is_pooled) {
         kaio_pool_push(region, number);
     }
-    kaio_region_leave(region);
+    if (atomic_fetch_sub(&region->out_count, 1) == 1) {
+        end_if_over(region);
+    }
 }
 
-// reopen takes CLOSING back. A drop that came meanwhile, in a signal handler, counts.
+// reopen takes CLOSING back and ends the call. A drop that came meanwhile, in a signal handler,
+// counts.
 static void reopen(struct kaio_region_place *region, uintptr_t life) {
-    atomic_store(&region->place.word, life | KAIO_REGION_OPEN);
     uintptr_t open = life | KAIO_REGION_OPEN;
+    atomic_store(&region->place.word, open);
+    kaio_call_end();
     if (atomic_load(&region->drop_life) == life &&
         atomic_compare_exchange_strong(&region->place.word, &open, life | KAIO_REGION_DROPPED)) {
         end_if_over(region);
@@ -265,25 +289,23 @@ static void reopen(struct kaio_region_place *region, uintptr_t life) {
 
 kaio_status kaio_region_end_begin(uintptr_t bits, uint32_t kind) {
     kaio_process_check();
-    if (kaio_call_depth != 0) {
-        return kaio_status_make(KAIO_REENTERED, subject_of(kind));
-    }
     struct kaio_region_place *region = find(bits, kind);
     uintptr_t life = kaio_bits_life(bits);
     uintptr_t open = life | KAIO_REGION_OPEN;
-    if (region == NULL || settled(region) != open) {
+    if (kaio_call_depth != 0 && bits != 0) {
+        return kaio_status_make(KAIO_REENTERED, subject_of(kind));
+    }
+    if (region == NULL || settled(region) != open || !kaio_call_begin()) {
         return stale(bits, kind);
     }
-    bool has_begun = kaio_call_begin();
-    assert(has_begun);
-    (void)has_begun;
-    bool is_ours =
-        atomic_compare_exchange_strong(&region->place.word, &open, life | KAIO_REGION_CLOSING);
-    uint32_t out_count = is_ours ? atomic_load(&region->out_count) : 0;
-    kaio_call_end();
-    if (!is_ours) {
+    if (!atomic_compare_exchange_strong(&region->place.word, &open, life | KAIO_REGION_CLOSING)) {
+        kaio_call_end();
         return stale(bits, kind);
     }
+    while (atomic_load(&region->visit_count) != 0) {  // of other threads: they leave at once
+        (void)sched_yield();
+    }
+    uint32_t out_count = atomic_load(&region->out_count);
     if (out_count > 0) {
         reopen(region, life);
         return kaio_status_pair(KAIO_BUSY, subject_of(kind), out_count, 0);

@@ -4,8 +4,9 @@
 // has one word, 8 bytes, like the word of a buffer; words are never unmapped, and a handle names
 // the word's index. A region takes whole chunks of words; its own place counts the frames that are
 // out.
-// Threads: an open region is entered before its frames are looked at, which counts; who wants to
-// end it takes the state away first and looks at the count afterwards, so that one sees the other.
+// Threads: an open region is entered before its frames are taken, which counts; who wants to end it
+// takes the state away first and looks at the counts afterwards, so that one sees the other.
+// Signal handlers: entering and ending are calls, which a handler does not meet halfway.
 
 #ifndef KAIO_SAFE_FRAMES_H_
 #define KAIO_SAFE_FRAMES_H_
@@ -23,9 +24,10 @@ enum { KAIO_REGION_OPEN = 1, KAIO_REGION_CLOSING = 2, KAIO_REGION_DROPPED = 3 };
 
 struct kaio_region_place {
     _Alignas(64) struct kaio_place place;
-    _Atomic uint32_t out_count;   // frames that are out, and takes that are on their way
-    _Atomic uintptr_t drop_life;  // the life in which it was dropped while it was CLOSING
-    uint32_t kind;                // KAIO_KIND_REGION or KAIO_KIND_POOL
+    _Atomic uint32_t out_count;    // frames that are out
+    _Atomic uint32_t visit_count;  // calls that have entered it
+    _Atomic uintptr_t drop_life;   // the life in which it was dropped while it was CLOSING
+    uint32_t kind;                 // KAIO_KIND_REGION or KAIO_KIND_POOL
     // Constant while it is open, and while a frame is out; stale handles may still ask.
     _Atomic(uint8_t *) bytes;
     _Atomic size_t frame_bytes;
@@ -86,22 +88,25 @@ kaio_status kaio_region_make(uint32_t kind, uint8_t *bytes, size_t frame_bytes,
 // kaio_region_open makes it good, and returns its handle.
 uintptr_t kaio_region_open(struct kaio_region_place *region);
 
-// kaio_region_enter begins a take from the region of `bits`, or returns NULL with the reason;
-// kaio_region_leave ends it, and ends a dropped region with its last frame.
+// kaio_region_enter begins a call on the region of `bits`, or returns NULL with the reason;
+// kaio_region_leave ends it, and a dropped region that has no frame out any more.
 struct kaio_region_place *kaio_region_enter(uintptr_t bits, uint32_t kind, kaio_status *out_why);
 void kaio_region_leave(struct kaio_region_place *region);
 
 // kaio_frame_take takes the frame `number` of an entered region for the calling thread: its handle,
-// or 0 when it is out, or the thread has no number. The region stays entered for it.
+// or 0 when it is out, or the thread has no number.
 uintptr_t kaio_frame_take(struct kaio_region_place *region, uint32_t number);
 
 // kaio_frame_release ends the life of a frame that is bound to the calling thread.
 void kaio_frame_release(uintptr_t bits);
 
-// The two halves of kaio_region_close: the first, when it is OK, makes the region the caller's
-// alone; the second ends it, and calls its hook.
+// The two halves of kaio_region_close: the first, when it is OK, begins a call and makes the region
+// the caller's alone; the second ends both, and then calls its hook.
 kaio_status kaio_region_end_begin(uintptr_t bits, uint32_t kind);
 void kaio_region_end_finish(uintptr_t bits);
+
+// kaio_regions_end_put_off ends what was dropped where a signal handler had interrupted a call.
+void kaio_regions_end_put_off(void);
 
 // kaio_region_give_up is the body of kaio_region_drop.
 void kaio_region_give_up(uintptr_t bits, uint32_t kind);

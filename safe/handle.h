@@ -4,8 +4,9 @@
 // unmapped, and the life of that place. It is never dereferenced, by anyone. A handle that outlived
 // its object, that belongs to another kind, or that was made up answers KAIO_STALE.
 // On 64-bit machines a life has 36 bits and a table 2^24 places; on 32-bit ones 14 and 14. Queues,
-// files and buffers retire a place whose lives are spent; a request's place starts again from 0, so
-// there a handle is mistaken for another only after that many requests in one place.
+// files and buffers retire a place whose lives are spent; the places of requests, and the frames of
+// regions and pools, start again from 0, so there a handle is mistaken for another only after that
+// many requests in one place, or takes of one frame.
 
 #ifndef KAIO_SAFE_HANDLE_H_
 #define KAIO_SAFE_HANDLE_H_

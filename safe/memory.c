@@ -121,9 +121,9 @@ static void visit_bound(uint32_t thread, void (*visit)(_Atomic uintptr_t *word, 
 
 // unbind_all is called in a thread that ends.
 static void unbind_all(uint32_t thread) {
-    if (has_bound) {
-        visit_bound(thread, unbind);
+    while (has_bound) {  // a release hook may bind something new
         has_bound = false;
+        visit_bound(thread, unbind);
     }
 }
 
@@ -156,17 +156,32 @@ kaio_status kaio_memory_detach(uintptr_t bits, bool is_view) {
     _Atomic uintptr_t *word = kaio_memory_word(bits);
     uintptr_t life = kaio_bits_life(bits);
     uint32_t held = kaio_memory_held_state(bits);
-    if (atomic_load_explicit(word, memory_order_relaxed) ==
-        kaio_memory_make_word(life, self, held)) {
-        atomic_store_explicit(word, kaio_memory_make_word(life, 0, held), memory_order_release);
+    uintptr_t bound = kaio_memory_make_word(life, self, held);
+    // A signal handler may have pushed it since, or another thread given it up: that is not undone.
+    if (word != NULL &&
+        atomic_compare_exchange_strong(word, &bound, kaio_memory_make_word(life, 0, held))) {
+        return kaio_status_ok();
     }
-    return kaio_status_ok();
+    return kaio_memory_look(bits, self, is_view, &why) ? kaio_status_ok() : why;
+}
+
+kaio_status kaio_memory_lost(uintptr_t bits, uint32_t thread, bool is_view) {
+    kaio_status why;
+    return kaio_memory_look(bits, thread, is_view, &why)
+               ? kaio_status_make(KAIO_WRONG_THREAD, subject_of(is_view))
+               : why;
 }
 
 // ---- dropping ----
 
 void kaio_memory_leak(uintptr_t bits) {
-    if (__lsan_ignore_object != NULL && kaio_bits_kind(bits) == KAIO_KIND_BUFFER) {
+    if (__lsan_ignore_object == NULL) {
+        return;
+    }
+    if (kaio_bits_kind(bits) == KAIO_KIND_FRAME) {
+        const struct kaio_region_place *region = kaio_frame_region(kaio_bits_index(bits));
+        __lsan_ignore_object((const void *)(region == NULL ? NULL : region->next));
+    } else {
         __lsan_ignore_object(kaio_memory_of(bits).bytes);
     }
 }
@@ -187,7 +202,7 @@ static void release_buffer(uintptr_t bits) {
     }
 }
 
-// release ends what is held and bound to the calling thread.
+// release ends what is bound to the calling thread and was claimed.
 static void release(uintptr_t bits) {
     switch (kaio_bits_kind(bits)) {
         case KAIO_KIND_VIEW:
@@ -200,6 +215,17 @@ static void release(uintptr_t bits) {
             release_buffer(bits);
             break;
     }
+}
+
+// claim makes what is in the state held + `step` the caller's alone, to be released: as if a
+// request had it, so that neither a signal handler nor another thread releases it too. False: it is
+// not.
+static bool claim(_Atomic uintptr_t *word, uintptr_t bits, uint32_t thread, uint32_t step) {
+    uintptr_t life = kaio_bits_life(bits);
+    uint32_t held = kaio_memory_held_state(bits);
+    uintptr_t expected = kaio_memory_make_word(life, thread, held + step);
+    return atomic_compare_exchange_strong(word, &expected,
+                                          kaio_memory_make_word(life, thread, held + 1));
 }
 
 // leave_post tells `thread` that `bits` were given up for it.
@@ -229,8 +255,10 @@ void kaio_memory_drop(uintptr_t bits) {
         if (thread == 0) {
             (void)kaio_memory_bind(bits, self, 0);
         } else if (thread == self && kaio_call_depth == 0) {
-            release(bits);
-            return;
+            if (claim(word, bits, self, 0)) {
+                release(bits);
+                return;
+            }
         } else if (atomic_compare_exchange_strong(
                        word, &value,
                        kaio_memory_make_word(kaio_bits_life(bits), thread, held + 2))) {
@@ -243,16 +271,14 @@ void kaio_memory_drop(uintptr_t bits) {
 
 // collect_one releases what is posted to the calling thread.
 static void collect_one(_Atomic uintptr_t *word, uintptr_t bits) {
-    uint32_t self = kaio_thread_number();
-    uintptr_t life = kaio_bits_life(bits);
-    uint32_t held = kaio_memory_held_state(bits);
-    if (atomic_load(word) == kaio_memory_make_word(life, self, held + 2)) {
-        atomic_store(word, kaio_memory_make_word(life, self, held));
+    if (claim(word, bits, kaio_thread_number(), 2)) {
         release(bits);
     }
 }
 
 void kaio_memory_collect(void) {
+    kaio_process_check();
+    kaio_regions_end_put_off();
     uint32_t self = kaio_thread_number();
     struct kaio_thread *thread = self == KAIO_NO_THREAD ? NULL : kaio_thread_at(self);
     if (thread == NULL || atomic_load_explicit(&thread->has_post, memory_order_relaxed) == 0 ||

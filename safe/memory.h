@@ -127,8 +127,8 @@ static inline bool kaio_memory_pin(uintptr_t bits, uint32_t thread) {
     _Atomic uintptr_t *word = kaio_memory_word(bits);
     uint32_t state = kaio_memory_held_state(bits);
     uintptr_t life = kaio_bits_life(bits);
-    if (KAIO_UNLIKELY(atomic_load_explicit(word, memory_order_relaxed) !=
-                      kaio_memory_make_word(life, thread, state))) {
+    if (KAIO_UNLIKELY(word == NULL || atomic_load_explicit(word, memory_order_relaxed) !=
+                                          kaio_memory_make_word(life, thread, state))) {
         return kaio_memory_bind(bits, thread, 1);
     }
     atomic_store_explicit(word, kaio_memory_make_word(life, thread, state + 1),
@@ -180,6 +180,9 @@ static inline bool kaio_memory_pin_hold(const struct kaio_memory_hold *hold, uin
     atomic_store_explicit(hold->word, hold->held_word + 1, memory_order_relaxed);
     return true;
 }
+
+// kaio_memory_lost says why a pin or a binding of what was just found did not come about.
+kaio_status kaio_memory_lost(uintptr_t bits, uint32_t thread, bool is_view);
 
 // kaio_memory_unpin ends that, and binds what `bits` name to `thread`.
 static inline void kaio_memory_unpin(uintptr_t bits, uint32_t thread) {

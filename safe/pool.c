@@ -140,7 +140,7 @@ static kaio_status make_plan(const kaio_pool_options *options, struct plan *out_
         return kaio_status_pair(KAIO_RANGE, KAIO_SUBJECT_SIZE, options->buffer_bytes, max_bytes);
     }
     size_t buffer_bytes = round_up(options->buffer_bytes, align_bytes);
-    size_t max_count = (SIZE_MAX / 2 - 2 * KAIO_BUFFER_ALIGN_MAX_BYTES) / buffer_bytes;
+    size_t max_count = (SIZE_MAX - 2 * KAIO_BUFFER_ALIGN_MAX_BYTES) / buffer_bytes;
     if (options->buffer_count == 0 || options->buffer_count > max_count) {
         return kaio_status_pair(KAIO_RANGE, KAIO_SUBJECT_FRAMES, options->buffer_count, max_count);
     }
@@ -224,7 +224,7 @@ kaio_status kaio_pool_open(const kaio_pool_options *options, kaio_pool **out_poo
 
 // ---- use ----
 
-// take takes the free frame on top of an entered pool, which stays entered for it when that is OK.
+// take takes the free frame on top of an entered pool.
 static kaio_status take(struct kaio_region_place *pool, kaio_buffer **out_buffer) {
     uint32_t number;
     if (kaio_thread_number() == KAIO_NO_THREAD) {
@@ -255,9 +255,7 @@ kaio_status kaio_pool_take(kaio_pool *pool, kaio_buffer **out_buffer) {
         return status;
     }
     status = take(place, out_buffer);
-    if (!kaio_status_is_ok(status)) {
-        kaio_region_leave(place);
-    }
+    kaio_region_leave(place);
     return status;
 }
 
@@ -273,7 +271,7 @@ kaio_status kaio_pool_count(kaio_pool *pool, kaio_pool_counts *out_counts) {
     int saved_errno = errno;
     *out_counts = (kaio_pool_counts){
         .buffer_count = atomic_load_explicit(&place->frame_count, memory_order_relaxed),
-        .out_count = atomic_load(&place->out_count) - 1,  // less this call's own
+        .out_count = atomic_load(&place->out_count),
         .buffer_bytes = atomic_load_explicit(&place->frame_bytes, memory_order_relaxed),
         .mapped_bytes = place->mapping_bytes,
         .huge_bytes = huge_bytes_of(place->mapping, place->mapping_bytes),

@@ -39,7 +39,7 @@ kaio_status kaio_region_adopt(void *bytes, size_t frame_bytes, uint32_t frame_co
     return status;
 }
 
-// take takes a frame of an entered region, which stays entered for it when that is OK.
+// take takes a frame of an entered region.
 static kaio_status take(struct kaio_region_place *region, uint32_t frame_number,
                         kaio_buffer **out_buffer) {
     uint32_t frame_count = atomic_load_explicit(&region->frame_count, memory_order_relaxed);
@@ -69,9 +69,7 @@ kaio_status kaio_region_take(kaio_region *region, uint32_t frame_number, kaio_bu
         return status;
     }
     status = take(place, frame_number, out_buffer);
-    if (!kaio_status_is_ok(status)) {
-        kaio_region_leave(place);
-    }
+    kaio_region_leave(place);
     return status;
 }
 
@@ -86,7 +84,7 @@ kaio_status kaio_region_count(kaio_region *region, kaio_region_counts *out_count
     }
     *out_counts = (kaio_region_counts){
         .frame_count = atomic_load_explicit(&place->frame_count, memory_order_relaxed),
-        .out_count = atomic_load(&place->out_count) - 1};  // less this call's own
+        .out_count = atomic_load(&place->out_count)};
     kaio_region_leave(place);
     return kaio_status_ok();
 }

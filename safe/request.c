@@ -213,8 +213,7 @@ __attribute__((always_inline)) static inline struct kaio_slot *prepare(
         }
     }
     if (KAIO_UNLIKELY(!kaio_memory_pin_hold(&hold, thread))) {
-        *out_why = kaio_status_make(KAIO_WRONG_THREAD,
-                                    transfer->is_view ? KAIO_SUBJECT_VIEW : KAIO_SUBJECT_BUFFER);
+        *out_why = kaio_memory_lost(memory_bits, thread, transfer->is_view);
         return kaio_request_undo_attach(queue, attachment, attached_before);
     }
     struct kaio_slot *slot = kaio_request_take_slot(queue, transfer->kind, attachment);

@@ -12,6 +12,7 @@ static pthread_once_t key_once = PTHREAD_ONCE_INIT;
 static pthread_key_t key;
 static int key_error;
 
+static _Thread_local volatile bool is_enrolling;
 _Thread_local uint32_t kaio_thread_number_ __attribute__((tls_model("initial-exec")));
 
 struct kaio_thread *kaio_thread_at(uint32_t number) {
@@ -36,7 +37,7 @@ static void make_key(void) {
     key_error = pthread_key_create(&key, end);
 }
 
-uint32_t kaio_thread_enroll(void) {
+static uint32_t enroll(void) {
     (void)pthread_once(&key_once, make_key);
     struct kaio_thread *thread = key_error == 0 ? kaio_table_take(&threads) : NULL;
     if (thread == NULL) {
@@ -50,6 +51,19 @@ uint32_t kaio_thread_enroll(void) {
     atomic_store_explicit(&thread->place.word, word | STATE_ALIVE, memory_order_relaxed);
     kaio_thread_number_ = thread->place.index;
     return thread->place.index;
+}
+
+// A signal handler that interrupts this is a stranger: it must not wait for what it interrupted.
+uint32_t kaio_thread_enroll(void) {
+    if (is_enrolling) {
+        return KAIO_NO_THREAD;
+    }
+    is_enrolling = true;
+    atomic_signal_fence(memory_order_seq_cst);
+    uint32_t number = enroll();
+    atomic_signal_fence(memory_order_seq_cst);
+    is_enrolling = false;
+    return number;
 }
 
 void kaio_thread_at_exit(void (*hook)(uint32_t number)) {

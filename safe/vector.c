@@ -106,10 +106,6 @@ static bool is_view(const kaio_segment *segment) {
     return segment->buffer == NULL && segment->view != NULL;
 }
 
-static kaio_subject subject_of(const kaio_segment *segment) {
-    return is_view(segment) ? KAIO_SUBJECT_VIEW : KAIO_SUBJECT_BUFFER;
-}
-
 // check_segment checks one segment, for `thread`.
 static kaio_status check_segment(const kaio_segment *segment, uint32_t kind, uint32_t thread) {
     kaio_status why;
@@ -202,8 +198,9 @@ struct set {
 };
 
 static bool is_bound(uintptr_t bits, uint32_t thread) {
-    uintptr_t value = atomic_load_explicit(kaio_memory_word(bits), memory_order_relaxed);
-    return kaio_memory_thread(value) == thread;
+    const _Atomic uintptr_t *word = kaio_memory_word(bits);
+    return word != NULL &&
+           kaio_memory_thread(atomic_load_explicit(word, memory_order_relaxed)) == thread;
 }
 
 // unpin_all takes the pins of segments[0..count) back, and what was bound by them.
@@ -226,7 +223,7 @@ static kaio_status pin_all(const struct kaio_vector *vector, uint32_t thread) {
             unbound.words[i / 64] |= UINT64_C(1) << (i % 64);
         }
         if (is_good && !kaio_memory_pin(memory_of(segment), thread)) {
-            why = kaio_status_make(KAIO_WRONG_THREAD, subject_of(segment));
+            why = kaio_memory_lost(memory_of(segment), thread, is_view(segment));
             is_good = false;
         }
         if (!is_good) {

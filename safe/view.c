@@ -44,12 +44,12 @@ static bool bind(uintptr_t bits, bool is_view, kaio_status *out_why) {
     }
     uintptr_t bound =
         kaio_memory_make_word(kaio_bits_life(bits), self, kaio_memory_held_state(bits));
-    if (atomic_load_explicit(kaio_memory_word(bits), memory_order_relaxed) == bound ||
+    const _Atomic uintptr_t *word = kaio_memory_word(bits);
+    if ((word != NULL && atomic_load_explicit(word, memory_order_relaxed) == bound) ||
         kaio_memory_bind(bits, self, 0)) {
         return true;
     }
-    *out_why =
-        kaio_status_make(KAIO_WRONG_THREAD, is_view ? KAIO_SUBJECT_VIEW : KAIO_SUBJECT_BUFFER);
+    *out_why = kaio_memory_lost(bits, self, is_view);
     return false;
 }
 
