@@ -15,6 +15,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <exception>
+#include <functional>
 #include <memory>
 #include <type_traits>
 #include <utility>
@@ -127,6 +129,8 @@ class KAIO_OWNER owner {
 
 class read;
 class write;
+class readv;
+class writev;
 class view;
 class completion;
 
@@ -157,6 +161,13 @@ class KAIO_OWNER queue : public owner<kaio_queue, kaio_queue_drop> {
     }
 
     KAIO_NEEDS KAIO_MUST_USE kaio_status take(completion *out_completion) noexcept;
+
+    // The segments stay in the caller's array, which outlives the completion: declare it first. It
+    // may be the array of the last take, if `*out_completion` is what was taken there: what that
+    // still had is dropped.
+    KAIO_NEEDS KAIO_MUST_USE kaio_status take_segments(kaio_segment *out_segments,
+                                                       uint32_t capacity,
+                                                       completion *out_completion) noexcept;
 
     KAIO_NEEDS KAIO_MUST_USE kaio_status as_fd(int *out_fd) const noexcept {
         return kaio_queue_as_fd(get(), out_fd);
@@ -208,7 +219,8 @@ class KAIO_OWNER queue : public owner<kaio_queue, kaio_queue_drop> {
     }
 
     // `on_lost(done)` is called with a kaio::completion &: it moves the buffer out, or leaves it to
-    // be dropped. What it throws ends in std::terminate.
+    // be dropped. What it throws ends in std::terminate, and so does a `done` with segments that is
+    // moved away: they are gone when it returns.
     template <typename OnLost>
     KAIO_NEEDS KAIO_MAY_GIVE KAIO_MUST_USE kaio_status
     destroy(OnLost &&on_lost, kaio_destroy_report *out_report) noexcept;
@@ -227,10 +239,13 @@ class KAIO_OWNER queue : public owner<kaio_queue, kaio_queue_drop> {
     // run calls the members of `handlers`, each as far as there is one:
     //   void on_read(uint64_t user, kaio::read_result &result);
     //   void on_write(uint64_t user, kaio::write_result &result);
+    //   void on_readv(uint64_t user, kaio::completion &done);
+    //   void on_writev(uint64_t user, kaio::completion &done);
     //   void on_sync(uint64_t user, const kaio_sync_result &result);
     //   void on_poll(uint64_t user, const kaio_poll_result &result);
     //   kaio_turn on_turn();
-    // One with another signature does not compile. What they throw ends in std::terminate.
+    // One with another signature does not compile. What they throw ends in std::terminate, and so
+    // does a `done` that is moved away: its segments are gone when the handler returns.
     template <typename Handlers>
     KAIO_NEEDS KAIO_MUST_USE kaio_status run(Handlers &handlers, kaio_deadline deadline,
                                              kaio_run_report *out_report) noexcept;
@@ -557,6 +572,108 @@ class KAIO_OWNER write : public owner<kaio_write, kaio_write_drop> {
     KAIO_NEEDS KAIO_MAY_GIVE KAIO_MUST_USE kaio_status into_read(read *out_read) noexcept;
 };
 
+// An idle vectored read: readv.h. Segments are the caller's array of plain handles, which move as
+// in C.
+class KAIO_OWNER readv : public owner<kaio_readv, kaio_readv_drop> {
+  public:
+    using owner::owner;
+    KAIO_MAY_HAVE readv() noexcept = default;
+
+    KAIO_MUST_USE static kaio_status make(queue &queue, file &file, uint64_t file_offset_bytes,
+                                          kaio_rw_flags flags, kaio_segment *move_segments,
+                                          uint32_t segment_count, readv *out_readv) noexcept {
+        return fill(out_readv, [&](kaio_readv **out) {
+            return kaio_readv_new(queue.get(), file.get(), file_offset_bytes, flags, move_segments,
+                                  segment_count, out);
+        });
+    }
+
+    KAIO_MUST_USE static kaio_status start(queue &queue, file &file, uint64_t file_offset_bytes,
+                                           kaio_rw_flags flags, uint64_t user,
+                                           kaio_segment *move_segments, uint32_t segment_count,
+                                           kaio_ticket *out_ticket) noexcept {
+        return kaio_readv_start(queue.get(), file.get(), file_offset_bytes, flags, user,
+                                move_segments, segment_count, out_ticket);
+    }
+
+    KAIO_MUST_USE static kaio_status rest_start(queue &queue, file &file, kaio_rw_flags flags,
+                                                completion *completion,
+                                                kaio_ticket *out_ticket) noexcept;
+
+    // std::move(readv).push(user): consumes always.
+    KAIO_NEEDS KAIO_GIVES kaio_ticket push(uint64_t user) &&noexcept {
+        kaio_readv *handle = release();
+        return kaio_readv_push(&handle, user);
+    }
+
+    KAIO_NEEDS KAIO_MAY_GIVE KAIO_MUST_USE kaio_status
+    abandon(kaio_segment *out_segments, uint32_t capacity, uint32_t *out_segment_count) noexcept {
+        return kaio_readv_abandon(as_move(this), out_segments, capacity, out_segment_count);
+    }
+
+    KAIO_NEEDS KAIO_MUST_USE kaio_status set_priority(kaio_priority priority) noexcept {
+        return kaio_readv_set_priority(get(), priority);
+    }
+
+    KAIO_NEEDS KAIO_MUST_USE kaio_status retarget(file &file, uint64_t file_offset_bytes,
+                                                  kaio_rw_flags flags) noexcept {
+        return kaio_readv_retarget(get(), file.get(), file_offset_bytes, flags);
+    }
+
+    KAIO_NEEDS KAIO_MAY_GIVE KAIO_MUST_USE kaio_status into_writev(writev *out_writev) noexcept;
+};
+
+// An idle vectored write: writev.h. Segments are the caller's array of plain handles, which move as
+// in C.
+class KAIO_OWNER writev : public owner<kaio_writev, kaio_writev_drop> {
+  public:
+    using owner::owner;
+    KAIO_MAY_HAVE writev() noexcept = default;
+
+    KAIO_MUST_USE static kaio_status make(queue &queue, file &file, uint64_t file_offset_bytes,
+                                          kaio_rw_flags flags, kaio_segment *move_segments,
+                                          uint32_t segment_count, writev *out_writev) noexcept {
+        return fill(out_writev, [&](kaio_writev **out) {
+            return kaio_writev_new(queue.get(), file.get(), file_offset_bytes, flags, move_segments,
+                                   segment_count, out);
+        });
+    }
+
+    KAIO_MUST_USE static kaio_status start(queue &queue, file &file, uint64_t file_offset_bytes,
+                                           kaio_rw_flags flags, uint64_t user,
+                                           kaio_segment *move_segments, uint32_t segment_count,
+                                           kaio_ticket *out_ticket) noexcept {
+        return kaio_writev_start(queue.get(), file.get(), file_offset_bytes, flags, user,
+                                 move_segments, segment_count, out_ticket);
+    }
+
+    KAIO_MUST_USE static kaio_status rest_start(queue &queue, file &file, kaio_rw_flags flags,
+                                                completion *completion,
+                                                kaio_ticket *out_ticket) noexcept;
+
+    // std::move(writev).push(user): consumes always.
+    KAIO_NEEDS KAIO_GIVES kaio_ticket push(uint64_t user) &&noexcept {
+        kaio_writev *handle = release();
+        return kaio_writev_push(&handle, user);
+    }
+
+    KAIO_NEEDS KAIO_MAY_GIVE KAIO_MUST_USE kaio_status
+    abandon(kaio_segment *out_segments, uint32_t capacity, uint32_t *out_segment_count) noexcept {
+        return kaio_writev_abandon(as_move(this), out_segments, capacity, out_segment_count);
+    }
+
+    KAIO_NEEDS KAIO_MUST_USE kaio_status set_priority(kaio_priority priority) noexcept {
+        return kaio_writev_set_priority(get(), priority);
+    }
+
+    KAIO_NEEDS KAIO_MUST_USE kaio_status retarget(file &file, uint64_t file_offset_bytes,
+                                                  kaio_rw_flags flags) noexcept {
+        return kaio_writev_retarget(get(), file.get(), file_offset_bytes, flags);
+    }
+
+    KAIO_NEEDS KAIO_MAY_GIVE KAIO_MUST_USE kaio_status into_readv(readv *out_readv) noexcept;
+};
+
 // An idle sync: sync.h.
 class KAIO_OWNER sync : public owner<kaio_sync, kaio_sync_drop> {
   public:
@@ -616,9 +733,13 @@ class KAIO_OWNER poll : public owner<kaio_poll, kaio_poll_drop> {
 };
 
 // What a struct of the C layer has to give: the buffer of a read, the buffer or the view of a
-// write.
+// write; a completion also segments.
 inline bool has_memory(const kaio_read_result &of) noexcept {
     return of.buffer != nullptr;
+}
+
+inline bool has_memory(const kaio_completion &of) noexcept {
+    return of.buffer != nullptr || of.view != nullptr || of.segments != nullptr;
 }
 
 template <typename Struct>
@@ -630,6 +751,13 @@ inline void forget_memory(kaio_read_result *of) noexcept {
     of->buffer = nullptr;
 }
 
+inline void forget_memory(kaio_completion *of) noexcept {
+    of->buffer = nullptr;
+    of->view = nullptr;
+    of->segments = nullptr;
+    of->segment_count = 0;
+}
+
 template <typename Struct>
 void forget_memory(Struct *of) noexcept {
     of->buffer = nullptr;
@@ -638,6 +766,10 @@ void forget_memory(Struct *of) noexcept {
 
 inline void drop_memory(kaio_read_result *of) noexcept {
     kaio_buffer_drop(&of->buffer);
+}
+
+inline void drop_memory(kaio_completion *of) noexcept {
+    kaio_completion_drop(of);
 }
 
 template <typename Struct>
@@ -721,7 +853,9 @@ class view_carrier : public carrier<Struct> {
     }
 };
 
-// A kaio_completion that owns its buffer or view, with the same fields.
+// A kaio_completion that owns its buffer or view, with the same fields. It owns what its segments
+// have, too: a handle that is taken is set to NULL there, as in C, and the rest is dropped. The
+// array lives until the completion has ended, was moved away, or released.
 class completion : public view_carrier<kaio_completion> {
   public:
     using kaio_completion::events;
@@ -731,6 +865,8 @@ class completion : public view_carrier<kaio_completion> {
     using kaio_completion::poll;
     using kaio_completion::range;
     using kaio_completion::refusal;
+    using kaio_completion::segment_count;
+    using kaio_completion::segments;
     using kaio_completion::sync;
     using kaio_completion::ticket;
     using kaio_completion::transfer;
@@ -789,7 +925,63 @@ inline kaio_status queue::take(completion *out_completion) noexcept {
     return status;
 }
 
+// A take into the array that `*completion` has its segments in writes over them when it succeeds,
+// and changes nothing when it fails: a copy waits for the answer. Apart, for the size of the frame.
+[[gnu::noinline]] inline kaio_status take_segments_over(kaio_queue *queue,
+                                                        kaio_segment *out_segments,
+                                                        uint32_t capacity,
+                                                        completion *completion) noexcept {
+    kaio_segment copies[KAIO_SEGMENT_COUNT_MAX];
+    const uint32_t count = completion->segments == nullptr ? 0 : completion->segment_count;
+    for (uint32_t i = 0; i < count && i < KAIO_SEGMENT_COUNT_MAX; ++i) {
+        copies[i] = completion->segments[i];
+    }
+    kaio_completion next = {};
+    const kaio_status status = kaio_queue_take_segments(queue, out_segments, capacity, &next);
+    if (!kaio_status_is_ok(status)) {
+        return status;
+    }
+    const std::less<const kaio_segment *> is_before{};
+    kaio_completion old = completion->release();
+    for (uint32_t i = 0; i < count; ++i) {
+        kaio_segment *left = &old.segments[i];
+        if (i < KAIO_SEGMENT_COUNT_MAX && !is_before(left, out_segments) &&
+            is_before(left, out_segments + next.segment_count)) {
+            left = &copies[i];
+        }
+        kaio_buffer_drop(&left->buffer);
+        kaio_view_drop(&left->view);
+    }
+    old.segments = nullptr;
+    kaio_completion_drop(&old);
+    *completion = kaio::completion(next);
+    return status;
+}
+
+inline kaio_status queue::take_segments(kaio_segment *out_segments, uint32_t capacity,
+                                        completion *out_completion) noexcept {
+    if (out_completion == nullptr || !has_memory(*out_completion->get())) {
+        return kaio_queue_take_segments(get(), out_segments, capacity,
+                                        completion::as_move(out_completion));
+    }
+    return take_segments_over(get(), out_segments, capacity, out_completion);
+}
+
 static_assert(sizeof(queue) == sizeof(kaio_queue *), "an array of owners is one of handles");
+
+// lend calls `call` with `*lent` as a kaio::completion, and leaves there what is not moved out. The
+// segments end with the call of the C layer: nothing may have them then.
+template <typename Call>
+void lend(kaio_completion *lent, Call call) noexcept {
+    completion done(*lent);
+    call(done);
+    if (done.segments != lent->segments) {
+        std::terminate();
+    }
+    const kaio_completion left = done.release();
+    lent->buffer = left.buffer;
+    lent->view = left.view;
+}
 
 // Between what can be called with a kaio::completion & and the C layer.
 template <typename OnLost>
@@ -798,10 +990,7 @@ class lost_call {
     using function = typename std::remove_reference<OnLost>::type;
 
     static void call(void *context, kaio_completion *lost) noexcept {
-        completion done(*lost);
-        (**static_cast<function **>(context))(done);
-        lost->buffer = done.move_buffer().release();
-        lost->view = done.move_view().release();
+        lend(lost, [=](completion &done) { (**static_cast<function **>(context))(done); });
     }
 };
 
@@ -829,6 +1018,8 @@ class handler_calls {
         kaio_handlers calls = {};
         calls.on_read = find_on_read<Handlers>(0);
         calls.on_write = find_on_write<Handlers>(0);
+        calls.on_readv = find_on_readv<Handlers>(0);
+        calls.on_writev = find_on_writev<Handlers>(0);
         calls.on_sync = find_on_sync<Handlers>(0);
         calls.on_poll = find_on_poll<Handlers>(0);
         calls.on_turn = find_on_turn<Handlers>(0);
@@ -851,6 +1042,14 @@ class handler_calls {
         of(context).on_write(user, lent);
         result->buffer = lent.move_buffer().release();
         result->view = lent.move_view().release();
+    }
+
+    static void on_readv(void *context, uint64_t user, kaio_completion *lent) noexcept {
+        lend(lent, [=](completion &done) { of(context).on_readv(user, done); });
+    }
+
+    static void on_writev(void *context, uint64_t user, kaio_completion *lent) noexcept {
+        lend(lent, [=](completion &done) { of(context).on_writev(user, done); });
     }
 
     static void on_sync(void *context, uint64_t user, const kaio_sync_result *result) noexcept {
@@ -881,6 +1080,8 @@ class handler_calls {
     }
     KAIO_FIND_HANDLER_(on_read, (uint64_t(), std::declval<read_result &>()))
     KAIO_FIND_HANDLER_(on_write, (uint64_t(), std::declval<write_result &>()))
+    KAIO_FIND_HANDLER_(on_readv, (uint64_t(), std::declval<completion &>()))
+    KAIO_FIND_HANDLER_(on_writev, (uint64_t(), std::declval<completion &>()))
     KAIO_FIND_HANDLER_(on_sync, (uint64_t(), std::declval<const kaio_sync_result &>()))
     KAIO_FIND_HANDLER_(on_poll, (uint64_t(), std::declval<const kaio_poll_result &>()))
     KAIO_FIND_HANDLER_(on_turn, ())
@@ -907,6 +1108,18 @@ inline kaio_status write::rest_start(queue &queue, file &file, kaio_rw_flags fla
                                  out_ticket);
 }
 
+inline kaio_status readv::rest_start(queue &queue, file &file, kaio_rw_flags flags,
+                                     completion *completion, kaio_ticket *out_ticket) noexcept {
+    return kaio_readv_rest_start(queue.get(), file.get(), flags, completion::as_move(completion),
+                                 out_ticket);
+}
+
+inline kaio_status writev::rest_start(queue &queue, file &file, kaio_rw_flags flags,
+                                      completion *completion, kaio_ticket *out_ticket) noexcept {
+    return kaio_writev_rest_start(queue.get(), file.get(), flags, completion::as_move(completion),
+                                  out_ticket);
+}
+
 inline kaio_status read::into_write(write *out_write) noexcept {
     return write::fill(
         out_write, [this](kaio_write **out) { return kaio_read_into_write(as_move(this), out); });
@@ -915,6 +1128,17 @@ inline kaio_status read::into_write(write *out_write) noexcept {
 inline kaio_status write::into_read(read *out_read) noexcept {
     return read::fill(out_read,
                       [this](kaio_read **out) { return kaio_write_into_read(as_move(this), out); });
+}
+
+inline kaio_status readv::into_writev(writev *out_writev) noexcept {
+    return writev::fill(out_writev, [this](kaio_writev **out) {
+        return kaio_readv_into_writev(as_move(this), out);
+    });
+}
+
+inline kaio_status writev::into_readv(readv *out_readv) noexcept {
+    return readv::fill(
+        out_readv, [this](kaio_readv **out) { return kaio_writev_into_readv(as_move(this), out); });
 }
 
 }  // namespace kaio

@@ -1,4 +1,4 @@
-// A request is pushed twice through the same owner. -DKIND=read, write, sync or poll.
+// A request is pushed twice through the same owner. -DKIND=read, writev, poll, ...
 
 #include <utility>
 

@@ -1,4 +1,4 @@
-// A request is pushed through an owner that gave it to another one. -DKIND=read, write, sync, poll.
+// A request is pushed through an owner that gave it to another one. -DKIND=read, poll, ...
 
 #include <utility>
 
