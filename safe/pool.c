@@ -87,25 +87,37 @@ static int prepare(const struct piece *piece, const kaio_pool_options *options) 
     return options->locked && mlock(piece->bytes, piece->size_bytes) != 0 ? errno : 0;
 }
 
+// heads_mapping tells whether `line` heads a mapping ("first-end perms ...") that has a part of
+// bytes[0..size_bytes), in `*out_overlaps`. False: it heads none.
+static bool heads_mapping(const char *line, const uint8_t *bytes, size_t size_bytes,
+                          bool *out_overlaps) {
+    char *end;
+    unsigned long long first = strtoull(line, &end, 16);
+    if (end == line || *end != '-') {
+        return false;
+    }
+    unsigned long long last = strtoull(end + 1, NULL, 16);
+    *out_overlaps = first < (uintptr_t)bytes + size_bytes && last > (uintptr_t)bytes;
+    return true;
+}
+
 // huge_bytes_of asks the kernel how much of the mapping at `bytes` is in huge pages.
 static size_t huge_bytes_of(const uint8_t *bytes, size_t size_bytes) {
+    static const char name[] = "AnonHugePages:";
     FILE *file = fopen("/proc/self/smaps", "re");
-    size_t huge_bytes = 0;
+    unsigned long long huge_kib = 0;
     bool is_inside = false;
     char line[256];
     while (file != NULL && fgets(line, sizeof line, file) != NULL) {
-        unsigned long first;
-        unsigned long end;
-        unsigned long kib;
-        if (sscanf(line, "%lx-%lx ", &first, &end) == 2) {
-            is_inside = first < (uintptr_t)bytes + size_bytes && end > (uintptr_t)bytes;
-        } else if (is_inside && sscanf(line, "AnonHugePages: %lu kB", &kib) == 1) {
-            huge_bytes += (size_t)kib * 1024;
+        bool is_head = heads_mapping(line, bytes, size_bytes, &is_inside);
+        if (!is_head && is_inside && strncmp(line, name, sizeof name - 1) == 0) {
+            huge_kib += strtoull(line + sizeof name - 1, NULL, 10);
         }
     }
     if (file != NULL) {
         (void)fclose(file);
     }
+    size_t huge_bytes = (size_t)huge_kib * 1024;
     return huge_bytes < size_bytes ? huge_bytes : size_bytes;
 }
 

@@ -1,6 +1,5 @@
 #include "vector.h"
 
-#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -519,8 +518,7 @@ static kaio_status retype(struct kaio_queue_place *queue, struct kaio_slot *slot
     }
     uintptr_t file_bits = queue->attachments[slot->attachment].bits;
     const struct kaio_file_place *file = kaio_file_at(kaio_bits_index(file_bits));
-    assert(file != NULL);
-    if (!kaio_file_is_open(file, file_bits)) {
+    if (file == NULL || !kaio_file_is_open(file, file_bits)) {
         return kaio_file_refusal(file_bits);
     }
     const struct kaio_vector vector = {.kind = new_kind,

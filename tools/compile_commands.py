@@ -12,6 +12,7 @@ import sys
 
 MADE_BY_BAZEL = ("bazel-out/", "external/")
 OPTIONS_WITH_PATH = ("-I", "")
+ONLY_GCC_KNOWS = ("-fno-canonical-system-headers", "-ffat-lto-objects")
 
 
 def in_workspace(argument: str, execution_root: str) -> str:
@@ -29,8 +30,8 @@ def entry(arguments: list[str], execution_root: str) -> dict[str, object]:
         "arguments": [
             in_workspace(argument, execution_root)
             for argument in arguments
-            # clangd and clang-tidy do not know the one flag that only gcc has.
-            if argument != "-fno-canonical-system-headers"
+            # clangd and clang-tidy take such a flag for an error.
+            if argument not in ONLY_GCC_KNOWS
         ],
     }
 

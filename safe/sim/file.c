@@ -38,7 +38,7 @@ kaio_sim_file_calls kaio_sim_file_call_counts(void) {
 }
 
 static uint32_t field_of(const unsigned char *statx, size_t offset_bytes) {
-    uint32_t field;
+    uint32_t field = 0;
     memcpy(&field, statx + offset_bytes, sizeof field);
     return field;
 }
@@ -49,10 +49,10 @@ static void set_field(unsigned char *statx, size_t offset_bytes, uint32_t field)
 
 // The low half of a field of 64 bits, where all that is told here is.
 static void set_half(unsigned char *statx, size_t offset_bytes, uint32_t bit, bool is_set) {
-    uint64_t field;
-    memcpy(&field, statx + offset_bytes, sizeof field);
-    field = is_set ? field | bit : field & ~(uint64_t)bit;
-    memcpy(statx + offset_bytes, &field, sizeof field);
+    bool is_big_endian = __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__;
+    size_t at_bytes = offset_bytes + (is_big_endian ? sizeof(uint32_t) : 0);
+    uint32_t field = field_of(statx, at_bytes);
+    set_field(statx, at_bytes, is_set ? field | bit : field & ~bit);
 }
 
 static void tell_dio(unsigned char *statx) {
