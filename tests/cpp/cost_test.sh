@@ -24,8 +24,8 @@ check() {
   fi
 }
 
-check c cpp 1 19
-check c cpp 32 13
+check c cpp 1 23
+check c cpp 32 15
 check c-run cpp-run 1 30
 check c-run cpp-run 32 16
 exit "$failed"
