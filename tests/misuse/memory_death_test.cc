@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include <cstdint>
+#include <thread>
 
 #include "kaio/safe/kaio.h"
 #include "tests/support/safe_test.h"
@@ -78,7 +79,7 @@ void LeaveAQueue() {
     __lsan_do_leak_check();
 }
 
-void LeaveACompletion() {
+void LeaveACompletionHere() {
     kaio_queue_options options = {};
     options.depth = 4;
     kaio_queue *queue = nullptr;
@@ -93,6 +94,11 @@ void LeaveACompletion() {
     EXPECT_OK(kaio_queue_take(queue, &completion));
     kaio_queue_drop(&queue);
     kaio_file_drop(&file);
+}
+
+// In a thread of its own, so that nothing of it is left on the stack.
+void LeaveACompletion() {
+    std::thread(LeaveACompletionHere).join();
     __lsan_do_leak_check();
 }
 
