@@ -320,13 +320,18 @@ class MemorySignalTest : public MemoryMisuseTest {
         answers_[2] = kaio_buffer_freeze(&frame_, &view);
         answers_[3] = kaio_region_close(&region_);
         answers_[4] = kaio_pool_close(&pool_);
+        answers_[5] = kaio_region_take(region_, 0, &buffer);
+        kaio_region_drop(&dropped_region_);
         kaio_buffer_drop(&dropped_);
         size_after_drop_ = kaio_buffer_size(dropped_alias_);
         ++handled_;
     }
 
     int handled_ = 0;
-    kaio_status answers_[5] = {};
+    kaio_status answers_[6] = {};
+    kaio_region *dropped_region_ = nullptr;
+    uint8_t dropped_memory_[kFrameBytes] = {};
+    int released_count_ = 0;
     kaio_buffer *dropped_ = nullptr;
     kaio_buffer *dropped_alias_ = nullptr;
     size_t size_after_drop_ = 1;
@@ -340,6 +345,10 @@ TEST_F(MemorySignalTest, IsAnsweredReenteredAndADropWaitsForTheCallToEnd) {
     current = this;
     ASSERT_OK(kaio_region_take(region_, 0, &dropped_));
     dropped_alias_ = dropped_;
+    ASSERT_OK(kaio_region_adopt(
+        dropped_memory_, kFrameBytes, 1,
+        [](void *count, void *, size_t) { ++*static_cast<int *>(count); }, &released_count_,
+        &dropped_region_));
     // A release hook would be outside every call; on_turn too. A handler of a lost request is not
     // needed: the signal is raised where the library is inside a call, by a write to a pipe that
     // nobody reads.
@@ -363,12 +372,14 @@ TEST_F(MemorySignalTest, IsAnsweredReenteredAndADropWaitsForTheCallToEnd) {
     }
     EXPECT_EQ(dropped_, nullptr);
     EXPECT_EQ(size_after_drop_, 0u);
+    EXPECT_EQ(released_count_, 0) << "a hook was called inside a call";
     kaio_region_counts counts = {};
     ASSERT_OK(kaio_region_count(region_, &counts));
     EXPECT_EQ(counts.out_count, 2u);
     Wait(1);
     kaio_completion completion = Take();
     kaio_completion_drop(&completion);  // and collects
+    EXPECT_EQ(released_count_, 1) << "what a handler dropped did not end with the next call";
     ASSERT_OK(kaio_region_count(region_, &counts));
     EXPECT_EQ(counts.out_count, 1u);
     signal(SIGPIPE, SIG_DFL);

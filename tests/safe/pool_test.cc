@@ -351,6 +351,27 @@ TEST_F(AdoptTest, ADestroyedQueueCallsTheHooksOfWhatItHadOutsideEveryCall) {
     EXPECT_OK(kaio_file_close(&file));
 }
 
+// A child's first call of all is one that collects: what was left for its parent is not its own.
+TEST_F(AdoptTest, AChildReleasesNothingThatWasLeftForItsParent) {
+    static uint8_t memory[64];
+    Released released;
+    kaio_buffer *buffer = nullptr;
+    kaio_view *view = nullptr;
+    ASSERT_OK(kaio_buffer_adopt(memory, sizeof memory, Released::Hook, &released, &buffer));
+    ASSERT_OK(kaio_buffer_freeze(&buffer, &view));  // binds it
+    ASSERT_OK(kaio_view_thaw(&view, &buffer));
+    std::thread([&] { kaio_buffer_drop(&buffer); }).join();
+    ASSERT_EQ(released.count, 0);
+    ExpectFineInChild([&] {
+        kaio_pool *none = nullptr;
+        kaio_pool_drop(&none);
+        EXPECT_EQ(released.count, 0) << "the parent's hook was called in a child";
+    });
+    kaio_pool *none = nullptr;
+    kaio_pool_drop(&none);
+    EXPECT_EQ(released.count, 1);
+}
+
 TEST_F(AdoptTest, ReportsWhatIsWrong) {
     uint8_t byte = 0;
     kaio_buffer *buffer = nullptr;
@@ -530,6 +551,32 @@ TEST_F(PoolTest, AChildHasNothingOfIt) {
     });
     kaio_buffer_drop(&buffer);
     EXPECT_OK(kaio_pool_close(&pool));
+}
+
+TEST_F(PoolTest, IsNotBusyBecauseSomebodyCounts) {
+    std::atomic<kaio_pool *> shared{nullptr};
+    std::atomic<bool> is_over{false};
+    std::atomic<int> counted{0};
+    std::thread counting([&] {
+        while (!is_over) {
+            kaio_pool_counts counts = {};
+            const kaio_status status = kaio_pool_count(shared, &counts);
+            counted += status.code == KAIO_OK;
+            EXPECT_TRUE(status.code == KAIO_OK || status.code == KAIO_STALE ||
+                        status.code == KAIO_NULL_ARGUMENT)
+                << Text(status);
+        }
+    });
+    for (int round = 0; round < 200; ++round) {
+        kaio_pool *pool = Open(Small());
+        shared = pool;
+        const int before = counted;
+        while (counted == before) {
+        }
+        EXPECT_OK(kaio_pool_close(&pool));
+    }
+    is_over = true;
+    counting.join();
 }
 
 TEST_F(PoolTest, FourThreadsTakeAndDrop) {
