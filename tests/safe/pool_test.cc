@@ -372,6 +372,31 @@ TEST_F(AdoptTest, AChildReleasesNothingThatWasLeftForItsParent) {
     EXPECT_EQ(released.count, 1);
 }
 
+// What a hook binds in a thread that ends is anybody's behind it, too.
+TEST_F(AdoptTest, AHookAtTheEndOfItsThreadMayTakeBuffers) {
+    static kaio_buffer *made;
+    static uint8_t memory[64];
+    kaio_buffer *low = NewBuffer(8);  // its place comes before the adopted one's
+    kaio_buffer *buffer = nullptr;
+    const auto hook = [](void *, void *, size_t) {
+        kaio_view *view = nullptr;
+        made = NewBuffer(8);
+        EXPECT_OK(kaio_buffer_freeze(&made, &view));  // binds it
+        EXPECT_OK(kaio_view_thaw(&view, &made));
+    };
+    ASSERT_OK(kaio_buffer_adopt(memory, sizeof memory, hook, nullptr, &buffer));
+    std::thread([&] {
+        kaio_view *view = nullptr;
+        EXPECT_OK(kaio_buffer_freeze(&buffer, &view));
+        EXPECT_OK(kaio_view_thaw(&view, &buffer));
+        std::thread([&] { kaio_buffer_drop(&buffer); }).join();
+        kaio_buffer_drop(&low);
+    }).join();
+    ASSERT_NE(made, nullptr) << "what was given up for the thread did not end with it";
+    EXPECT_OK(kaio_buffer_detach(made)) << "it is bound to a thread that is gone";
+    kaio_buffer_drop(&made);
+}
+
 TEST_F(AdoptTest, ReportsWhatIsWrong) {
     uint8_t byte = 0;
     kaio_buffer *buffer = nullptr;
@@ -577,6 +602,39 @@ TEST_F(PoolTest, IsNotBusyBecauseSomebodyCounts) {
     }
     is_over = true;
     counting.join();
+}
+
+// A take that is on its way is waited for: a pool does not end under it.
+TEST_F(PoolTest, IsClosedWhileOthersTake) {
+    std::atomic<kaio_pool *> shared{nullptr};
+    std::atomic<bool> is_over{false};
+    std::atomic<int> taken{0};
+    std::vector<std::thread> threads;
+    for (int t = 0; t < 3; ++t) {
+        threads.emplace_back([&] {
+            while (!is_over) {
+                kaio_buffer *buffer = nullptr;
+                if (kaio_pool_take(shared, &buffer).code == KAIO_OK) {
+                    kaio_buffer_as_bytes(buffer)[0] = 1;
+                    ++taken;
+                    kaio_buffer_drop(&buffer);
+                }
+            }
+        });
+    }
+    for (int round = 0; round < 2000; ++round) {
+        kaio_pool *pool = Open(Small());
+        shared = pool;
+        kaio_status status;
+        while ((status = kaio_pool_close(&pool)).code == KAIO_BUSY) {
+        }
+        EXPECT_OK(status);
+    }
+    is_over = true;
+    for (std::thread &thread : threads) {
+        thread.join();
+    }
+    EXPECT_GT(taken, 0);
 }
 
 TEST_F(PoolTest, FourThreadsTakeAndDrop) {

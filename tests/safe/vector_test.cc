@@ -303,6 +303,43 @@ TEST_F(VectorTest, ReportsWhatIsWrongAndChangesNothing) {
     Drop(&segments);
 }
 
+TEST_F(VectorTest, DirectTransfersAreCheckedSegmentBySegment) {
+    kaio_file *direct = nullptr;
+    const kaio_status opened = kaio_file_open(temp_->path(), O_RDWR | O_DIRECT, 0, &direct);
+    kaio_alignment alignment = {};
+    if (opened.code == KAIO_OK) {
+        EXPECT_OK(kaio_file_alignment(direct, &alignment));
+    }
+    if (!alignment.is_known) {
+        kaio_file_drop(&direct);
+        GTEST_SKIP() << "no direct I/O with known alignments on this file system";
+    }
+    const uint32_t block_bytes = alignment.read_bytes;
+    std::vector<kaio_segment> segments;
+    for (int i = 0; i < 2; ++i) {
+        segments.push_back(Segment(NewBuffer(2 * block_bytes), block_bytes));
+    }
+    kaio_readv *readv = nullptr;
+    const auto try_new = [&](uint64_t offset_bytes) {
+        return Text(K(kaio_readv_new(queue_, direct, offset_bytes, kaio_rw_none(), segments.data(),
+                                     2, &readv)));
+    };
+    segments[1].buffer_offset_bytes = 1;
+    EXPECT_EQ(try_new(0), "align (buffer address): 1 bytes past a multiple of " +
+                              std::to_string(alignment.memory_bytes) + ", which it needs");
+    segments[1].buffer_offset_bytes = 0;
+    segments[1].size_bytes = block_bytes / 2;
+    EXPECT_EQ(try_new(0).substr(0, 12), "align (size)");
+    segments[1].size_bytes = block_bytes;
+    EXPECT_EQ(try_new(8).substr(0, 19), "align (file offset)");
+    EXPECT_EQ(try_new(0), "ok");
+    kaio_readv_push(&readv, 0);
+    EXPECT_EQ(TakeSegments().transfer, KAIO_TRANSFER_FULL);
+    EXPECT_EQ(BufferText(segments_[1].buffer, block_bytes),
+              content_.substr(block_bytes, block_bytes));
+    EXPECT_OK(kaio_file_close(&direct));
+}
+
 TEST_F(VectorTest, AFailedNewLeavesUnboundBuffersUnbound) {
     std::vector<kaio_segment> segments = NewSegments(2);
     kaio_buffer *second = segments[1].buffer;
