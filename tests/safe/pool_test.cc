@@ -389,8 +389,8 @@ TEST_F(AdoptTest, AHookAtTheEndOfItsThreadMayTakeBuffers) {
         kaio_view *view = nullptr;
         EXPECT_OK(kaio_buffer_freeze(&buffer, &view));
         EXPECT_OK(kaio_view_thaw(&view, &buffer));
-        std::thread([&] { kaio_buffer_drop(&buffer); }).join();
         kaio_buffer_drop(&low);
+        std::thread([&] { kaio_buffer_drop(&buffer); }).join();
     }).join();
     ASSERT_NE(made, nullptr) << "what was given up for the thread did not end with it";
     EXPECT_OK(kaio_buffer_detach(made)) << "it is bound to a thread that is gone";
