@@ -69,6 +69,10 @@ bool kaio_memory_find_any_hold(uintptr_t bits, uint32_t thread, bool is_view,
     uint32_t state = kaio_memory_held_state(bits);
     out_hold->bits = bits;
     out_hold->word = kaio_memory_word(bits);
+    if (out_hold->word == NULL) {  // its region has ended since
+        *out_why = kaio_memory_lost(bits, thread, is_view);
+        return false;
+    }
     out_hold->held_word = kaio_memory_make_word(kaio_bits_life(bits), thread, state);
     out_hold->memory = kaio_memory_of(bits);
     return true;

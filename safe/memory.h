@@ -122,20 +122,6 @@ static inline bool kaio_memory_find(uintptr_t bits, uint32_t thread, bool is_vie
 // + `step`. False: it is not unbound and held any more.
 bool kaio_memory_bind(uintptr_t bits, uint32_t thread, uint32_t step);
 
-// kaio_memory_pin gives what was just found to a request. False: another thread was faster.
-static inline bool kaio_memory_pin(uintptr_t bits, uint32_t thread) {
-    _Atomic uintptr_t *word = kaio_memory_word(bits);
-    uint32_t state = kaio_memory_held_state(bits);
-    uintptr_t life = kaio_bits_life(bits);
-    if (KAIO_UNLIKELY(word == NULL || atomic_load_explicit(word, memory_order_relaxed) !=
-                                          kaio_memory_make_word(life, thread, state))) {
-        return kaio_memory_bind(bits, thread, 1);
-    }
-    atomic_store_explicit(word, kaio_memory_make_word(life, thread, state + 1),
-                          memory_order_relaxed);
-    return true;
-}
-
 // A kaio_memory_hold is what was found for a request to take.
 struct kaio_memory_hold {
     uintptr_t bits;
@@ -172,8 +158,8 @@ __attribute__((always_inline)) static inline bool kaio_memory_find_hold(
     return true;
 }
 
-// kaio_memory_pin_hold is kaio_memory_pin of what was just found.
-static inline bool kaio_memory_pin_hold(const struct kaio_memory_hold *hold, uint32_t thread) {
+// kaio_memory_pin gives what was just found to a request. False: another thread was faster.
+static inline bool kaio_memory_pin(const struct kaio_memory_hold *hold, uint32_t thread) {
     if (KAIO_UNLIKELY(atomic_load_explicit(hold->word, memory_order_relaxed) != hold->held_word)) {
         return kaio_memory_bind(hold->bits, thread, 1);
     }

@@ -212,7 +212,7 @@ __attribute__((always_inline)) static inline struct kaio_slot *prepare(
             return kaio_request_undo_attach(queue, attachment, attached_before);
         }
     }
-    if (KAIO_UNLIKELY(!kaio_memory_pin_hold(&hold, thread))) {
+    if (KAIO_UNLIKELY(!kaio_memory_pin(&hold, thread))) {
         *out_why = kaio_memory_lost(memory_bits, thread, transfer->is_view);
         return kaio_request_undo_attach(queue, attachment, attached_before);
     }

@@ -196,12 +196,6 @@ struct set {
     uint64_t words[KAIO_SEGMENT_COUNT_MAX / 64];
 };
 
-static bool is_bound(uintptr_t bits, uint32_t thread) {
-    const _Atomic uintptr_t *word = kaio_memory_word(bits);
-    return word != NULL &&
-           kaio_memory_thread(atomic_load_explicit(word, memory_order_relaxed)) == thread;
-}
-
 // unpin_all takes the pins of segments[0..count) back, and what was bound by them.
 static void unpin_all(const kaio_segment *segments, uint32_t count, uint32_t thread,
                       const struct set *unbound) {
@@ -216,12 +210,14 @@ static kaio_status pin_all(const struct kaio_vector *vector, uint32_t thread) {
     struct set unbound = {{0}};
     for (uint32_t i = 0; i < vector->count; ++i) {
         const kaio_segment *segment = &vector->segments[i];
+        struct kaio_memory_hold hold;
         kaio_status why;
-        bool is_good = kaio_memory_find(memory_of(segment), thread, is_view(segment), &why);
-        if (is_good && !is_bound(memory_of(segment), thread)) {
+        bool is_good =
+            kaio_memory_find_hold(memory_of(segment), thread, is_view(segment), &hold, &why);
+        if (is_good && atomic_load_explicit(hold.word, memory_order_relaxed) != hold.held_word) {
             unbound.words[i / 64] |= UINT64_C(1) << (i % 64);
         }
-        if (is_good && !kaio_memory_pin(memory_of(segment), thread)) {
+        if (is_good && !kaio_memory_pin(&hold, thread)) {
             why = kaio_memory_lost(memory_of(segment), thread, is_view(segment));
             is_good = false;
         }
