@@ -3,7 +3,9 @@
 
 #include <gtest/gtest.h>
 
-#if defined(__x86_64__) && defined(__LP64__) && !defined(__SANITIZE_ADDRESS__)
+#include "tests/support/sanitizer.h"
+
+#if defined(__x86_64__) && defined(__LP64__) && !defined(KAIO_HAS_ASAN)
 
 #    include <signal.h>
 #    include <sys/wait.h>

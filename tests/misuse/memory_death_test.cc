@@ -9,15 +9,7 @@
 
 #include "kaio/safe/kaio.h"
 #include "tests/support/safe_test.h"
-
-#if defined(__has_feature)
-#    if __has_feature(address_sanitizer)
-#        define KAIO_HAS_ASAN 1
-#    endif
-#endif
-#if defined(__SANITIZE_ADDRESS__)
-#    define KAIO_HAS_ASAN 1
-#endif
+#include "tests/support/sanitizer.h"
 
 #ifdef KAIO_HAS_ASAN
 #    include <sanitizer/lsan_interface.h>

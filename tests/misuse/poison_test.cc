@@ -11,14 +11,7 @@
 #include "kaio/safe/kaio.h"
 #include "kaio/safe/testing.h"
 #include "tests/support/safe_test.h"
-
-#if defined(__SANITIZE_ADDRESS__)
-#    define KAIO_HAS_ASAN 1
-#elif defined(__has_feature)
-#    if __has_feature(address_sanitizer)
-#        define KAIO_HAS_ASAN 1
-#    endif
-#endif
+#include "tests/support/sanitizer.h"
 
 namespace {
 

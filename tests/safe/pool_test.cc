@@ -19,6 +19,7 @@
 #include "kaio/safe/testing.h"
 #include "tests/support/in_child.h"
 #include "tests/support/safe_test.h"
+#include "tests/support/sanitizer.h"
 
 namespace {
 
@@ -517,7 +518,7 @@ TEST_F(PoolTest, ALockedOneIsLockedOrSaysWhyNot) {
     kaio_pool *pool = Open(options);
     EXPECT_GE(Counts(pool).locked_bytes, 5u * 1024);
     EXPECT_OK(kaio_pool_close(&pool));
-#ifndef __SANITIZE_ADDRESS__  // which locks nothing, and says that it did
+#ifndef KAIO_HAS_ASAN  // which locks nothing, and says that it did
     ExpectFineInChild([&] {
         const rlimit none = {0, 0};
         EXPECT_TRUE(setrlimit(RLIMIT_MEMLOCK, &none) == 0) << "setrlimit";
