@@ -1,4 +1,4 @@
-# Test cases of a shell script, for sourcing: case_passed, case_failed, case_skipped, end_cases.
+# Test cases of a shell script, for sourcing: case_passed, case_failed, case_skipped, expect, end_cases.
 #
 # end_cases writes them where Bazel looks for them, so that a skip is seen as one. SUITE is set.
 # shellcheck shell=bash
@@ -35,6 +35,19 @@ case_failed() {
 case_skipped() {
   echo "skipped: $1: $2"
   add_case "$1" "<skipped message=\"$(xml_text "$2")\"/>"
+}
+
+# expect CASE STATUS TEXT COMMAND...: its exit status, and what its output has to match.
+expect() {
+  local name=$1 status=$2 text=$3 output found
+  shift 3
+  output=$("$@" 2>&1)
+  found=$?
+  if ((found == status)) && grep -Eq -- "$text" <<<"$output"; then
+    case_passed "$name"
+  else
+    case_failed "$name" "exit status $found, wanted $status, and output like '$text': $output"
+  fi
 }
 
 # end_cases: the exit status of the script.

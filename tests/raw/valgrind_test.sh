@@ -17,19 +17,6 @@ why_not() {
   fi
 }
 
-# expect CASE STATUS TEXT COMMAND...: its exit status, and what its output has to match.
-expect() {
-  local name=$1 status=$2 text=$3 output found
-  shift 3
-  output=$("$@" 2>&1)
-  found=$?
-  if ((found == status)) && grep -Eq -- "$text" <<<"$output"; then
-    case_passed "$name"
-  else
-    case_failed "$name" "exit status $found, wanted $status, and output like '$text': $output"
-  fi
-}
-
 memcheck=(valgrind -q --vgdb=no --error-exitcode="$errors")
 reason=$(why_not)
 if [ -n "$reason" ]; then
