@@ -41,7 +41,7 @@ static bool look(const struct kaio_queue_place *queue, uintptr_t bits, uint32_t 
 // let_go ends the entry `index`, which nothing pins.
 static void let_go(struct kaio_queue_place *queue, uint32_t index) {
     struct kaio_attachment *attachment = &queue->attachments[index];
-    assert(is_live(attachment) && attachment->pin_count == 0);
+    assert(is_live(attachment) && kaio_attachment_count(attachment, KAIO_PIN) == 0);
     struct kaio_file_place *file = kaio_file_at(kaio_bits_index(attachment->bits));
     *attachment = (struct kaio_attachment){.bits = KAIO_ATTACHMENT_LEFT};
     --queue->attachment_count;
@@ -60,7 +60,7 @@ static void let_go(struct kaio_queue_place *queue, uint32_t index) {
 static void make_room(struct kaio_queue_place *queue) {
     for (uint32_t index = 0; index < queue->attachment_capacity; ++index) {
         struct kaio_attachment *attachment = &queue->attachments[index];
-        if (is_live(attachment) && attachment->pin_count == 0) {
+        if (is_live(attachment) && kaio_attachment_count(attachment, KAIO_PIN) == 0) {
             let_go(queue, index);
             return;
         }
@@ -112,8 +112,8 @@ void kaio_attachment_sweep(struct kaio_queue_place *queue) {
         if (!is_live(attachment) || !is_dropped(attachment)) {
             continue;
         }
-        attachment->is_dropped = 1;
-        if (attachment->pin_count == 0) {
+        attachment->counts |= KAIO_FILE_IS_DROPPED;
+        if (kaio_attachment_count(attachment, KAIO_PIN) == 0) {
             let_go(queue, index);
         }
     }
@@ -141,7 +141,7 @@ static uint32_t leave_in(struct kaio_queue_place *queue, const struct kaio_file_
     if (!find_place(queue, file, &index)) {
         return 0;
     }
-    uint32_t pin_count = queue->attachments[index].pin_count;
+    uint32_t pin_count = kaio_attachment_count(&queue->attachments[index], KAIO_PIN);
     if (pin_count == 0) {
         let_go(queue, index);
     }
@@ -193,7 +193,7 @@ static kaio_status detach(struct kaio_queue_place *queue, uintptr_t bits) {
     if (!look(queue, bits, &index)) {
         return kaio_status_ok();
     }
-    uint32_t pin_count = queue->attachments[index].pin_count;
+    uint32_t pin_count = kaio_attachment_count(&queue->attachments[index], KAIO_PIN);
     if (pin_count > 0) {
         return kaio_status_pair(KAIO_BUSY, KAIO_SUBJECT_FILE, pin_count, 0);
     }

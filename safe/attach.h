@@ -61,9 +61,10 @@ void kaio_attachment_let_go(struct kaio_queue_place *queue, struct kaio_attachme
 
 static inline void kaio_attachment_unpin(struct kaio_queue_place *queue, uint32_t index) {
     struct kaio_attachment *attachment = &queue->attachments[index];
-    --attachment->pin_count;
+    attachment->counts -= KAIO_PIN;
     kaio_detach_dropped(queue);
-    if (KAIO_UNLIKELY(attachment->is_dropped) && attachment->pin_count == 0) {
+    if (KAIO_UNLIKELY((attachment->counts & KAIO_FILE_IS_DROPPED) != 0) &&
+        kaio_attachment_count(attachment, KAIO_PIN) == 0) {
         kaio_attachment_let_go(queue, attachment);
     }
 }

@@ -86,7 +86,7 @@ static void end_if_over(struct kaio_region_place *region);
 static atomic_bool has_put_off;
 
 void kaio_regions_end_put_off(void) {
-    if (kaio_call_depth != 0 || !atomic_load_explicit(&has_put_off, memory_order_relaxed) ||
+    if (kaio_self.call_depth != 0 || !atomic_load_explicit(&has_put_off, memory_order_relaxed) ||
         !atomic_exchange(&has_put_off, false)) {
         return;
     }
@@ -185,7 +185,7 @@ static void end_if_over(struct kaio_region_place *region) {
 static uintptr_t settled(struct kaio_region_place *region) {
     uintptr_t word;
     while (kaio_word_state(word = atomic_load(&region->place.word)) == KAIO_REGION_CLOSING &&
-           kaio_call_depth == 0) {
+           kaio_self.call_depth == 0) {
         (void)sched_yield();
     }
     return word;
@@ -292,7 +292,7 @@ kaio_status kaio_region_end_begin(uintptr_t bits, uint32_t kind) {
     struct kaio_region_place *region = find(bits, kind);
     uintptr_t life = kaio_bits_life(bits);
     uintptr_t open = life | KAIO_REGION_OPEN;
-    if (kaio_call_depth != 0 && bits != 0) {
+    if (kaio_self.call_depth != 0 && bits != 0) {
         return kaio_status_make(KAIO_REENTERED, subject_of(kind));
     }
     if (region == NULL || settled(region) != open || !kaio_call_begin()) {

@@ -258,7 +258,7 @@ void kaio_memory_drop(uintptr_t bits) {
         }
         if (thread == 0) {
             (void)kaio_memory_bind(bits, self, 0);
-        } else if (thread == self && kaio_call_depth == 0) {
+        } else if (thread == self && kaio_self.call_depth == 0) {
             if (claim(word, bits, self, 0)) {
                 release(bits);
                 return;
@@ -286,7 +286,7 @@ void kaio_memory_collect(void) {
     uint32_t self = kaio_thread_number();
     struct kaio_thread *thread = self == KAIO_NO_THREAD ? NULL : kaio_thread_at(self);
     if (thread == NULL || atomic_load_explicit(&thread->has_post, memory_order_relaxed) == 0 ||
-        kaio_call_depth != 0) {
+        kaio_self.call_depth != 0) {
         return;
     }
     uint32_t posted = atomic_exchange(&thread->has_post, 0);

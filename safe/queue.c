@@ -26,6 +26,11 @@ struct kaio_table kaio_queues = {.place_bytes = sizeof(struct kaio_queue_place),
                                  .kind_lock = PTHREAD_MUTEX_INITIALIZER,
                                  .in_child = forget};
 
+static struct kaio_queue_place no_queue;
+
+_Thread_local struct kaio_self kaio_self
+    __attribute__((tls_model("initial-exec"))) = {.queue_word = KAIO_NO_WORD, .queue = &no_queue};
+
 // ---- open ----
 
 // read_number reads one number from a file of /proc, or 0.
@@ -69,7 +74,6 @@ static void make_lists(struct kaio_queue_place *queue) {
         atomic_load_explicit(&kaio_file_deferred_count, memory_order_acquire);
     queue->sync_epoch = 0;
     atomic_store_explicit(&queue->has_strays, 0, memory_order_relaxed);
-    queue->is_ending = 0;
     queue->is_running = 0;
     queue->has_pgetevents = 0;
 }
@@ -134,7 +138,6 @@ void kaio_queue_release(struct kaio_queue_place *queue) {
     atomic_store(&queue->place.word, (kaio_bits_life(word) + KAIO_LIFE_ONE) | KAIO_STATE_FREE);
     kaio_slots_give_back(queue->slots, queue->first_slot, queue->depth);
     kaio_queue_free_memory(queue);
-    queue->is_ending = 0;
     atomic_store(&queue->owner, 0);
     kaio_table_give_back(&kaio_queues, &queue->place, word);
 }

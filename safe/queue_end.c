@@ -185,12 +185,17 @@ static bool part_with(struct kaio_queue_place *queue, struct kaio_slot *slot, bo
     return true;
 }
 
+// begin_ending makes the queue, which is the calling thread's, nobody's to enter.
+static void begin_ending(struct kaio_queue_place *queue) {
+    atomic_store(&queue->owner, kaio_queue_thread(queue) | KAIO_QUEUE_ENDING);
+}
+
 // part_with_all ends an entered queue, whose context has ended. Its slots go back to be reused only
 // when all of them are free.
 static void part_with_all(struct kaio_queue_place *queue, bool is_quiet,
                           struct farewell *farewell) {
     bool is_clean = true;
-    queue->is_ending = 1;
+    begin_ending(queue);
     for (uint32_t i = 0; i < queue->depth; ++i) {
         is_clean &= part_with(queue, &queue->slots[i], is_quiet, farewell);
     }
@@ -341,7 +346,7 @@ static void destroy_all(struct endings *endings, struct farewell *farewell) {
     }
     end_side_by_side(endings);
     for (uint32_t i = 0; i < endings->count; ++i) {
-        endings->list[i].queue->is_ending = 1;
+        begin_ending(endings->list[i].queue);
     }
     for (uint32_t i = 0; i < endings->count; ++i) {
         part_with_all(endings->list[i].queue, endings->list[i].is_quiet, farewell);

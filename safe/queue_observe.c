@@ -297,7 +297,9 @@ static const struct kaio_queue_place *enter_to_look(const kaio_queue *handle, bo
         queue = kaio_queue_at(kaio_bits_index((uintptr_t)handle));
         assert(queue != NULL);
     }
-    return queue == NULL || queue->is_ending != 0 ? NULL : queue;
+    bool is_ending = queue != NULL && (atomic_load_explicit(&queue->owner, memory_order_relaxed) &
+                                       KAIO_QUEUE_ENDING) != 0;
+    return is_ending ? NULL : queue;
 }
 
 kaio_status kaio_queue_dump(kaio_queue *queue, FILE *stream) {

@@ -75,7 +75,20 @@ void kaio_queue_drop(kaio_queue **move_queue) {
 
 // is_dropped_in_run tells, in a handler of a run, that the queue is to be dropped: behind the run.
 static bool is_dropped_in_run(const struct kaio_queue_place *queue) {
-    return kaio_call_depth == 0 && queue->is_running != 0 && kaio_queue_is_drop_asked(queue);
+    return kaio_self.call_depth == 0 && queue->is_running != 0 && kaio_queue_is_drop_asked(queue);
+}
+
+struct kaio_queue_place *kaio_queue_look(uintptr_t bits) {
+    struct kaio_queue_place *queue = kaio_queue_at(kaio_bits_index(bits));
+    uintptr_t word = kaio_bits_life(bits) | KAIO_QUEUE_OPEN;
+    if (queue == NULL || kaio_bits_kind(bits) != KAIO_KIND_QUEUE || load_word(queue) != word ||
+        !kaio_queue_is_ours(queue)) {
+        return NULL;
+    }
+    kaio_self.queue_bits = bits;
+    kaio_self.queue_word = word;
+    kaio_self.queue = queue;
+    return queue;
 }
 
 kaio_status kaio_queue_refusal(uintptr_t bits) {
@@ -86,7 +99,7 @@ kaio_status kaio_queue_refusal(uintptr_t bits) {
     if (!is_open) {
         return kaio_table_stale(&kaio_queues, bits, KAIO_KIND_QUEUE, KAIO_SUBJECT_QUEUE);
     }
-    if (atomic_load(&queue->owner) != kaio_thread_number()) {
+    if (kaio_queue_thread(queue) != kaio_thread_number()) {
         return kaio_status_make(KAIO_WRONG_THREAD, KAIO_SUBJECT_QUEUE);
     }
     bool is_dropped = kaio_queue_obey_drop(queue) || is_dropped_in_run(queue);
@@ -96,7 +109,7 @@ kaio_status kaio_queue_refusal(uintptr_t bits) {
 // disown leaves `queue`, which belongs to the thread `self`, without an owner, unless it is to be
 // dropped. Who asks for that looks for the owner afterwards: one of the two sees the other.
 static void disown(struct kaio_queue_place *queue, uint32_t self) {
-    atomic_store(&queue->owner, 0);
+    (void)atomic_fetch_and(&queue->owner, KAIO_QUEUE_ENDING);
     if ((load_word(queue) & KAIO_QUEUE_DROP_ASKED) != 0) {
         drop_orphan(queue, self);
     }
@@ -139,7 +152,7 @@ kaio_status kaio_queue_attach(kaio_queue *queue) {
         return kaio_status_make(KAIO_NO_MEMORY, KAIO_SUBJECT_QUEUE);
     }
     // A signal handler that interrupted a call takes nothing over: locks may be held.
-    if (is_known && kaio_call_depth == 0 && take_over(place, bits, self)) {
+    if (is_known && kaio_self.call_depth == 0 && take_over(place, bits, self)) {
         return kaio_status_ok();
     }
     kaio_status why;
@@ -157,7 +170,7 @@ void kaio_queue_end_with_thread(uint32_t thread) {
         struct kaio_queue_place *queue = kaio_queue_at(i);
         assert(queue != NULL);
         bool is_open = kaio_word_state(load_word(queue)) == KAIO_QUEUE_OPEN;
-        if (!is_open || atomic_load(&queue->owner) != thread) {
+        if (!is_open || kaio_queue_thread(queue) != thread) {
             continue;
         }
         queue->is_running = 0;  // it ends inside a handler: the run will not return

@@ -22,14 +22,24 @@ enum { KAIO_QUEUE_OPEN = 1 };
 // In the word, where other places have their mark: the queue's owner is to destroy it.
 #define KAIO_QUEUE_DROP_ASKED ((uintptr_t)1 << KAIO_KIND_BITS)
 
+// In `owner`: the queue's requests are being handed to on_lost.
+#define KAIO_QUEUE_ENDING UINT32_C(0x80000000)
+
 // An attachment counts what one queue has of one file. Its index stays the same while pins > 0.
 struct kaio_attachment {
-    uintptr_t bits;              // the file's handle; 0: never used; 1: used before
-    uint64_t pin_count : 21;     // requests, from new to take
-    uint64_t write_count : 21;   // writes staged or in flight
-    uint64_t failed_count : 21;  // writes that failed or were short, and were not taken
-    uint64_t is_dropped : 1;     // to be let go when nothing pins it
+    uintptr_t bits;   // the file's handle; 0: never used; 1: used before
+    uint64_t counts;  // three of 21 bits, in units of what is below, and KAIO_FILE_IS_DROPPED
 };
+#define KAIO_PIN UINT64_C(1)                      // requests, from new to take
+#define KAIO_WRITE_PIN (UINT64_C(1) << 21)        // writes staged or in flight
+#define KAIO_FAILED_PIN (UINT64_C(1) << 42)       // writes that failed or were short, not taken yet
+#define KAIO_FILE_IS_DROPPED (UINT64_C(1) << 63)  // to be let go when nothing pins it
+
+// kaio_attachment_count gives one of the three counts: `unit` is KAIO_PIN or the like.
+static inline uint32_t kaio_attachment_count(const struct kaio_attachment *attachment,
+                                             uint64_t unit) {
+    return (uint32_t)(attachment->counts / unit) & 0x1fffff;
+}
 
 // The kinds of requests: 1 to this.
 #define KAIO_QUEUE_KIND_COUNT 6u
@@ -46,8 +56,7 @@ struct kaio_latencies {
 
 struct kaio_queue_place {
     _Alignas(64) struct kaio_place place;
-    _Atomic uint32_t owner;       // a thread's number, or 0: none
-    uint32_t is_ending;           // its requests are being handed to on_lost
+    _Atomic uint32_t owner;       // a thread's number, or 0: none; | KAIO_QUEUE_ENDING
     uint32_t is_running;          // kaio_queue_run is going on; its handlers are outside a call
     _Atomic uint32_t has_strays;  // some slot's `stray` may be news
 
@@ -116,9 +125,21 @@ kaio_status kaio_queue_refusal(uintptr_t bits);
 
 // kaio_queue_is_ours tells whether the calling thread may touch `queue`, once it has begun a call.
 static inline bool kaio_queue_is_ours(const struct kaio_queue_place *queue) {
-    return KAIO_LIKELY(atomic_load_explicit(&queue->owner, memory_order_relaxed) ==
-                           kaio_thread_number() &&
-                       queue->is_ending == 0);
+    return atomic_load_explicit(&queue->owner, memory_order_relaxed) == kaio_thread_number();
+}
+
+// kaio_queue_look is the slow half of kaio_queue_enter: the queue of `bits`, if the calling thread
+// may touch it, which is remembered, or NULL.
+struct kaio_queue_place *kaio_queue_look(uintptr_t bits);
+
+// kaio_queue_is_same tells whether `bits` name the queue that the thread entered last, and may
+// still.
+static inline bool kaio_queue_is_same(uintptr_t bits) {
+    const struct kaio_queue_place *queue = kaio_self.queue;
+    return KAIO_LIKELY(
+        kaio_self.queue_bits == bits &&
+        atomic_load_explicit(&queue->place.word, memory_order_acquire) == kaio_self.queue_word &&
+        atomic_load_explicit(&queue->owner, memory_order_relaxed) == kaio_self.thread_number);
 }
 
 // kaio_queue_enter begins a call and returns the queue, the caller's to touch until it leaves, or
@@ -128,16 +149,30 @@ static inline struct kaio_queue_place *kaio_queue_enter(const kaio_queue *handle
     uintptr_t bits = (uintptr_t)handle;
     if (KAIO_LIKELY(kaio_call_begin())) {
         kaio_process_check();
-        struct kaio_queue_place *queue = kaio_queue_at(kaio_bits_index(bits));
-        if (KAIO_LIKELY(queue != NULL && kaio_bits_kind(bits) == KAIO_KIND_QUEUE &&
-                        atomic_load_explicit(&queue->place.word, memory_order_acquire) ==
-                            (kaio_bits_life(bits) | KAIO_QUEUE_OPEN) &&
-                        kaio_queue_is_ours(queue))) {
+        if (kaio_queue_is_same(bits)) {
+            return kaio_self.queue;
+        }
+        struct kaio_queue_place *queue = kaio_queue_look(bits);
+        if (queue != NULL) {
             return queue;
         }
         kaio_call_end();
     }
     *out_why = kaio_queue_refusal(bits);
+    return NULL;
+}
+
+// kaio_queue_enter_same is kaio_queue_enter for what goes another way unless everything is as it
+// was the last time. NULL: it is not, and no call has begun.
+static inline struct kaio_queue_place *kaio_queue_enter_same(const kaio_queue *handle) {
+    if (KAIO_LIKELY(kaio_call_begin())) {
+        const uint32_t *word = atomic_load_explicit(&kaio_process_word, memory_order_acquire);
+        if (KAIO_LIKELY(__atomic_load_n(word, __ATOMIC_ACQUIRE) == KAIO_PROCESS_BEGUN) &&
+            kaio_queue_is_same((uintptr_t)handle)) {
+            return kaio_self.queue;
+        }
+        kaio_call_end();
+    }
     return NULL;
 }
 
@@ -159,7 +194,7 @@ void kaio_queue_raise(struct kaio_queue_place *queue);
 
 // kaio_queue_thread is the number of the calling thread, inside a call on `queue`.
 static inline uint32_t kaio_queue_thread(const struct kaio_queue_place *queue) {
-    return atomic_load_explicit(&queue->owner, memory_order_relaxed);
+    return atomic_load_explicit(&queue->owner, memory_order_relaxed) & ~KAIO_QUEUE_ENDING;
 }
 
 // kaio_queue_leave ends a call.

@@ -70,7 +70,7 @@ void kaio_queue_wake(kaio_queue *queue) {
     if (place == NULL || kaio_bits_kind(bits) != KAIO_KIND_QUEUE) {
         return;
     }
-    ++kaio_call_depth;
+    ++kaio_self.call_depth;
     atomic_signal_fence(memory_order_seq_cst);
     atomic_fetch_add(&place->waker_count, 1);
     uintptr_t word = atomic_load(&place->place.word) & ~KAIO_QUEUE_DROP_ASKED;
@@ -82,7 +82,7 @@ void kaio_queue_wake(kaio_queue *queue) {
     }
     atomic_fetch_sub(&place->waker_count, 1);
     atomic_signal_fence(memory_order_seq_cst);
-    --kaio_call_depth;
+    --kaio_self.call_depth;
 }
 
 // await_wakers sleeps where it must wait, since a waker may run at a lower priority.

@@ -363,9 +363,9 @@ void kaio_request_stage_sync(struct kaio_queue_place *queue, struct kaio_slot *s
     const struct kaio_attachment *attachment = &queue->attachments[slot->attachment];
     bool is_ordered = (slot->flags & KAIO_SLOT_IS_ORDERED) != 0;
     slot->epoch = ++queue->sync_epoch;
-    slot->waits_for_count = is_ordered ? (uint32_t)attachment->write_count : 0;
+    slot->waits_for_count = is_ordered ? kaio_attachment_count(attachment, KAIO_WRITE_PIN) : 0;
     // A write that failed already counts as long as the caller has not heard of it.
-    if (is_ordered && attachment->failed_count > 0) {
+    if (is_ordered && kaio_attachment_count(attachment, KAIO_FAILED_PIN) > 0) {
         slot->flags |= KAIO_SLOT_WAS_PRECEDED;
     }
     if (slot->waits_for_count > 0) {

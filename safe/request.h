@@ -85,7 +85,7 @@ static inline struct kaio_slot *kaio_request_take_slot(struct kaio_queue_place *
     queue->free_head = slot->next;
     --queue->free_count;
     ++queue->idle_count;
-    ++attachment->pin_count;
+    attachment->counts += KAIO_PIN;
     slot->attachment = (uint32_t)(attachment - queue->attachments);
     slot->memory = 0;
     slot->user = 0;
@@ -161,7 +161,7 @@ static inline void kaio_request_stage(struct kaio_queue_place *queue, struct kai
     if (kaio_kind_is_write(kind)) {
         kaio_request_sum_views(queue, slot);
         slot->epoch = queue->sync_epoch;
-        ++queue->attachments[slot->attachment].write_count;
+        queue->attachments[slot->attachment].counts += KAIO_WRITE_PIN;
     }
     kaio_request_append_staged(queue, slot);
 }
@@ -203,10 +203,10 @@ static inline void kaio_request_settle_write(struct kaio_queue_place *queue,
                                              struct kaio_slot *slot) {
     kaio_request_check_views(queue, slot);
     struct kaio_attachment *attachment = &queue->attachments[slot->attachment];
-    --attachment->write_count;
+    attachment->counts -= KAIO_WRITE_PIN;
     if (KAIO_UNLIKELY(!kaio_request_is_whole(slot))) {
         slot->flags |= KAIO_SLOT_HAS_FAILED;
-        ++attachment->failed_count;
+        attachment->counts += KAIO_FAILED_PIN;
     }
     if (KAIO_UNLIKELY(queue->held_head != KAIO_NO_SLOT)) {
         kaio_request_settle_syncs(queue, slot);
@@ -229,7 +229,7 @@ void kaio_request_cancel_staged(struct kaio_queue_place *queue, struct kaio_slot
 // kaio_request_free unpins the file and frees the slot. The buffer was unpinned before.
 static inline void kaio_request_free(struct kaio_queue_place *queue, struct kaio_slot *slot) {
     if (KAIO_UNLIKELY((slot->flags & KAIO_SLOT_HAS_FAILED) != 0)) {
-        --queue->attachments[slot->attachment].failed_count;
+        queue->attachments[slot->attachment].counts -= KAIO_FAILED_PIN;
     }
     kaio_attachment_unpin(queue, slot->attachment);
     uintptr_t life = kaio_bits_life(kaio_slot_load(slot)) + KAIO_LIFE_ONE;
@@ -250,7 +250,7 @@ static inline void kaio_request_free_idle(struct kaio_queue_place *queue, struct
 static inline void kaio_request_move_pin(struct kaio_queue_place *queue, struct kaio_slot *slot,
                                          struct kaio_attachment *attachment) {
     uint32_t old = slot->attachment;
-    ++attachment->pin_count;
+    attachment->counts += KAIO_PIN;
     slot->attachment = (uint32_t)(attachment - queue->attachments);
     kaio_attachment_unpin(queue, old);
 }

@@ -13,7 +13,6 @@ static struct kaio_table *all_tables;
 static uint32_t not_begun;  // stays 0
 _Atomic(uint32_t *) kaio_process_word = &not_begun;
 
-_Thread_local uint32_t kaio_call_depth __attribute__((tls_model("initial-exec")));
 static _Thread_local bool is_beginning;
 
 static void *map_zeroed(size_t size_bytes) {

@@ -132,27 +132,39 @@ uint32_t kaio_table_end(struct kaio_table *table);
 kaio_status kaio_table_stale(struct kaio_table *table, uintptr_t bits, uint32_t kind,
                              kaio_subject subject);
 
-// How many calls and locks the calling thread is inside of. A signal handler that finds it above 0
-// has interrupted one, and is answered REENTERED by whatever would meet the same state.
-extern _Thread_local uint32_t kaio_call_depth __attribute__((tls_model("initial-exec")));
+// A kaio_self is what a thread knows of itself.
+struct kaio_queue_place;
+struct kaio_self {
+    // How many calls and locks it is inside of. A signal handler that finds it above 0 has
+    // interrupted one, and is answered REENTERED by whatever would meet the same state.
+    uint32_t call_depth;
+    uint32_t thread_number;  // 0: it has none yet; see thread.h
+    // The queue it entered last, whose handle was `queue_bits` and whose word was `queue_word`.
+    // Only a way to find it: whether it may be entered is asked each time.
+    uintptr_t queue_bits;
+    uintptr_t queue_word;
+    struct kaio_queue_place *queue;
+};
+#define KAIO_NO_WORD (~(uintptr_t)0)  // of no place
+extern _Thread_local struct kaio_self kaio_self __attribute__((tls_model("initial-exec")));
 
 // kaio_call_begin begins a call that must not meet another one of its thread. False: it would.
 static inline bool kaio_call_begin(void) {
-    if (KAIO_UNLIKELY(kaio_call_depth != 0)) {
+    if (KAIO_UNLIKELY(kaio_self.call_depth != 0)) {
         return false;
     }
-    kaio_call_depth = 1;
+    kaio_self.call_depth = 1;
     atomic_signal_fence(memory_order_seq_cst);
     return true;
 }
 
 static inline void kaio_call_end(void) {
     atomic_signal_fence(memory_order_seq_cst);
-    kaio_call_depth = 0;
+    kaio_self.call_depth = 0;
 }
 
 static inline void kaio_lock(pthread_mutex_t *lock) {
-    ++kaio_call_depth;
+    ++kaio_self.call_depth;
     atomic_signal_fence(memory_order_seq_cst);
     (void)pthread_mutex_lock(lock);
 }
@@ -160,7 +172,7 @@ static inline void kaio_lock(pthread_mutex_t *lock) {
 static inline void kaio_unlock(pthread_mutex_t *lock) {
     (void)pthread_mutex_unlock(lock);
     atomic_signal_fence(memory_order_seq_cst);
-    --kaio_call_depth;
+    --kaio_self.call_depth;
 }
 
 // The process's word: 0 before the first look, which is at its start and after a fork; then

@@ -103,7 +103,7 @@ static const char *check_slots(const struct kaio_queue_place *queue) {
         }
     }
     for (uint32_t i = 0; i < queue->attachment_capacity; ++i) {
-        pins -= queue->attachments[i].pin_count;
+        pins -= kaio_attachment_count(&queue->attachments[i], KAIO_PIN);
     }
     if (segment_count != (place_segments == NULL ? 0 : place_segments->used_count)) {
         return "the segments given out are not those of the requests";

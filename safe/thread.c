@@ -13,7 +13,6 @@ static pthread_key_t key;
 static int key_error;
 
 static _Thread_local volatile bool is_enrolling;
-_Thread_local uint32_t kaio_thread_number_ __attribute__((tls_model("initial-exec")));
 
 struct kaio_thread *kaio_thread_at(uint32_t number) {
     return kaio_table_at(&threads, number, sizeof(struct kaio_thread));
@@ -28,7 +27,8 @@ static void end(void *argument) {
             hook(thread->place.index);
         }
     }
-    kaio_thread_number_ = 0;
+    kaio_self.thread_number = 0;
+    kaio_self.queue_word = KAIO_NO_WORD;
     kaio_table_give_back(&threads, &thread->place,
                          atomic_load_explicit(&thread->place.word, memory_order_relaxed));
 }
@@ -49,7 +49,7 @@ static uint32_t enroll(void) {
         return KAIO_NO_THREAD;
     }
     atomic_store_explicit(&thread->place.word, word | STATE_ALIVE, memory_order_relaxed);
-    kaio_thread_number_ = thread->place.index;
+    kaio_self.thread_number = thread->place.index;
     return thread->place.index;
 }
 

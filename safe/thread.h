@@ -20,15 +20,13 @@ struct kaio_thread {
     _Atomic uintptr_t posts[KAIO_THREAD_POSTS];  // their handles, as many as fit
 };
 
-extern _Thread_local uint32_t kaio_thread_number_ __attribute__((tls_model("initial-exec")));
-
 // kaio_thread_enroll gives the calling thread its number, or KAIO_NO_THREAD, which owns nothing,
 // when there is no memory for one.
 #define KAIO_NO_THREAD UINT32_MAX
 uint32_t kaio_thread_enroll(void);
 
 static inline uint32_t kaio_thread_number(void) {
-    uint32_t number = kaio_thread_number_;
+    uint32_t number = kaio_self.thread_number;
     return KAIO_LIKELY(number != 0) ? number : kaio_thread_enroll();
 }
 
