@@ -38,11 +38,33 @@ static bool look(const struct kaio_queue_place *queue, uintptr_t bits, uint32_t 
     return false;
 }
 
+static struct kaio_file_place no_file;
+
+void kaio_attachment_forget(struct kaio_queue_place *queue) {
+    queue->recent_bits = 0;
+    queue->recent_file = &no_file;
+    queue->recent_attachment = UINT32_MAX;
+}
+
+bool kaio_attachment_look(struct kaio_queue_place *queue, uintptr_t bits) {
+    uint32_t index;
+    if (bits <= KAIO_ATTACHMENT_LEFT || !look(queue, bits, &index)) {
+        return false;
+    }
+    queue->recent_bits = bits;
+    queue->recent_file = kaio_file_at(kaio_bits_index(bits));
+    queue->recent_attachment = index;
+    return true;
+}
+
 // let_go ends the entry `index`, which nothing pins.
 static void let_go(struct kaio_queue_place *queue, uint32_t index) {
     struct kaio_attachment *attachment = &queue->attachments[index];
     assert(is_live(attachment) && kaio_attachment_count(attachment, KAIO_PIN) == 0);
     struct kaio_file_place *file = kaio_file_at(kaio_bits_index(attachment->bits));
+    if (queue->recent_attachment == index) {
+        kaio_attachment_forget(queue);
+    }
     *attachment = (struct kaio_attachment){.bits = KAIO_ATTACHMENT_LEFT};
     --queue->attachment_count;
     // Marks of former use are needed only where a search must go on behind them.

@@ -17,6 +17,10 @@ static inline uint32_t kaio_attachment_home(const struct kaio_queue_place *queue
     return (uint32_t)(((uint64_t)hash * queue->attachment_capacity) >> 32);
 }
 
+// The file that was found last is found again by one comparison. kaio_attachment_forget makes it
+// one that is not open.
+void kaio_attachment_forget(struct kaio_queue_place *queue);
+
 // kaio_attachment_search is the slow half of kaio_attachment_find: it looks on, then attaches.
 struct kaio_attachment *kaio_attachment_search(struct kaio_queue_place *queue, uintptr_t bits,
                                                kaio_status *out_why);
@@ -41,8 +45,23 @@ static inline struct kaio_attachment *kaio_attachment_find(struct kaio_queue_pla
         *out_why = kaio_file_refusal(bits);
         return NULL;
     }
+    queue->recent_bits = bits;
+    queue->recent_file = file;
+    queue->recent_attachment = (uint32_t)(found - queue->attachments);
     *out_file = file;
     return found;
+}
+
+// kaio_attachment_look is the slow half of kaio_attachment_known.
+bool kaio_attachment_look(struct kaio_queue_place *queue, uintptr_t bits);
+
+// kaio_attachment_known tells whether the queue has the open file of `bits` attached, which is the
+// recent one then. What is attached keeps its life, so that only its state is asked for.
+static inline bool kaio_attachment_known(struct kaio_queue_place *queue, uintptr_t bits) {
+    return KAIO_LIKELY(queue->recent_bits == bits || kaio_attachment_look(queue, bits)) &&
+           KAIO_LIKELY(kaio_word_state(atomic_load_explicit(&queue->recent_file->place.word,
+                                                            memory_order_acquire)) ==
+                       KAIO_FILE_OPEN);
 }
 
 // kaio_attachment_sweep lets go of files that were dropped: now, or when nothing pins them here.

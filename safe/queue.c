@@ -70,6 +70,7 @@ static void make_lists(struct kaio_queue_place *queue) {
     queue->idle_count = queue->staged_count = queue->in_flight_count = queue->finished_count = 0;
     queue->staged_first = queue->staged_end = 0;
     queue->attachment_count = 0;
+    kaio_attachment_forget(queue);
     queue->seen_deferred_count =
         atomic_load_explicit(&kaio_file_deferred_count, memory_order_acquire);
     queue->sync_epoch = 0;

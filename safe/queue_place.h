@@ -85,6 +85,9 @@ struct kaio_queue_place {
     uint32_t has_pgetevents;  // 0: the kernel was not asked yet, or has it not
 
     struct kaio_attachment *attachments;
+    uintptr_t recent_bits;  // what was found last: see attach.h
+    struct kaio_file_place *recent_file;
+    uint32_t recent_attachment;
     struct kaio_segments *segments;  // NULL: it has none
     uint32_t attachment_capacity;
     uint32_t attachment_count;
@@ -132,10 +135,13 @@ static inline bool kaio_queue_is_ours(const struct kaio_queue_place *queue) {
 // may touch it, which is remembered, or NULL.
 struct kaio_queue_place *kaio_queue_look(uintptr_t bits);
 
-// kaio_queue_is_same tells whether `bits` name the queue that the thread entered last, and may
-// still.
-static inline bool kaio_queue_is_same(uintptr_t bits) {
-    const struct kaio_queue_place *queue = kaio_self.queue;
+// kaio_queue_same tells whether `bits` name the queue that the thread entered last, and may still.
+static inline bool kaio_queue_same(uintptr_t bits, struct kaio_queue_place **out_queue) {
+    struct kaio_queue_place *queue = kaio_self.queue;
+    if (queue == NULL) {
+        __builtin_unreachable();
+    }
+    *out_queue = queue;
     return KAIO_LIKELY(
         kaio_self.queue_bits == bits &&
         atomic_load_explicit(&queue->place.word, memory_order_acquire) == kaio_self.queue_word &&
@@ -149,10 +155,11 @@ static inline struct kaio_queue_place *kaio_queue_enter(const kaio_queue *handle
     uintptr_t bits = (uintptr_t)handle;
     if (KAIO_LIKELY(kaio_call_begin())) {
         kaio_process_check();
-        if (kaio_queue_is_same(bits)) {
-            return kaio_self.queue;
+        struct kaio_queue_place *queue;
+        if (kaio_queue_same(bits, &queue)) {
+            return queue;
         }
-        struct kaio_queue_place *queue = kaio_queue_look(bits);
+        queue = kaio_queue_look(bits);
         if (queue != NULL) {
             return queue;
         }
@@ -163,17 +170,19 @@ static inline struct kaio_queue_place *kaio_queue_enter(const kaio_queue *handle
 }
 
 // kaio_queue_enter_same is kaio_queue_enter for what goes another way unless everything is as it
-// was the last time. NULL: it is not, and no call has begun.
-static inline struct kaio_queue_place *kaio_queue_enter_same(const kaio_queue *handle) {
-    if (KAIO_LIKELY(kaio_call_begin())) {
-        const uint32_t *word = atomic_load_explicit(&kaio_process_word, memory_order_acquire);
-        if (KAIO_LIKELY(__atomic_load_n(word, __ATOMIC_ACQUIRE) == KAIO_PROCESS_BEGUN) &&
-            kaio_queue_is_same((uintptr_t)handle)) {
-            return kaio_self.queue;
-        }
-        kaio_call_end();
+// was the last time. False: it is not, and no call has begun.
+static inline bool kaio_queue_enter_same(const kaio_queue *handle,
+                                         struct kaio_queue_place **out_queue) {
+    if (KAIO_UNLIKELY(!kaio_call_begin())) {
+        return false;
     }
-    return NULL;
+    const uint32_t *word = atomic_load_explicit(&kaio_process_word, memory_order_acquire);
+    if (KAIO_LIKELY(__atomic_load_n(word, __ATOMIC_ACQUIRE) == KAIO_PROCESS_BEGUN) &&
+        kaio_queue_same((uintptr_t)handle, out_queue)) {
+        return true;
+    }
+    kaio_call_end();
+    return false;
 }
 
 // kaio_queue_enter_alone is kaio_queue_enter for what must not be called inside a run.

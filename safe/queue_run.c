@@ -57,7 +57,7 @@ static inline struct kaio_slot *next_done(struct run *run) {
             queue->consumer.ring = NULL;  // from now on only through the kernel, which knows
             return NULL;
         }
-        uint64_t data = event->data;
+        uint64_t data = *(const volatile uint64_t *)&event->data;
         int64_t result = event->res;
         kaio_raw_ring_consume(&queue->consumer, 1);  // a handler may reap, too
         struct kaio_slot *slot = kaio_queue_claim(queue, data, result);
@@ -92,34 +92,38 @@ static inline bool step_in(const struct run *run) {
     return may_go_on(run);
 }
 
-// judge fills in what became of a transfer.
-__attribute__((noinline)) static void judge(struct kaio_queue_place *queue,
-                                            const struct kaio_slot *slot,
-                                            kaio_read_result *out_result) {
+// end_slowly is end_transfer for any.
+__attribute__((noinline)) static void end_slowly(struct kaio_queue_place *queue,
+                                                 struct kaio_slot *slot,
+                                                 kaio_read_result *out_result) {
     kaio_verdict verdict = kaio_queue_judge(queue, slot);
     out_result->outcome = verdict.transfer;
     out_result->os_error = verdict.os_error;
     out_result->refusal = kaio_queue_refusal_of(slot);
     out_result->moved_bytes = verdict.moved_bytes;
-}
-
-// end_transfer tells how a transfer ended and frees its place. Most are whole.
-static inline void end_transfer(struct kaio_queue_place *queue, uint32_t kind,
-                                struct kaio_slot *slot, kaio_read_result *out_result) {
-    if (KAIO_LIKELY(kaio_request_is_whole(slot))) {
-        out_result->outcome = KAIO_TRANSFER_FULL;
-        out_result->os_error = 0;
-        out_result->refusal = kaio_status_ok();
-        out_result->moved_bytes = slot->iocb.aio_nbytes;
-        kaio_queue_count_outcome(queue, kind, KAIO_TRANSFER_FULL, slot->iocb.aio_nbytes);
-    } else {
-        judge(queue, slot, out_result);
-    }
     out_result->range = kaio_slot_range(slot);
     out_result->buffer = (kaio_buffer *)slot->memory;  // or a view, which is the caller's to know
     kaio_request_allow(slot);
     kaio_memory_unpin(slot->memory, kaio_queue_thread(queue));
     kaio_request_free(queue, slot);
+}
+
+// end_transfer tells how a transfer ended and frees its place.
+__attribute__((always_inline)) static inline void end_transfer(struct kaio_queue_place *queue,
+                                                               uint32_t kind,
+                                                               struct kaio_slot *slot,
+                                                               kaio_read_result *out_result) {
+    if (KAIO_UNLIKELY(!kaio_request_is_usual(slot))) {
+        end_slowly(queue, slot, out_result);
+        return;
+    }
+    out_result->outcome = KAIO_TRANSFER_FULL;
+    out_result->os_error = 0;
+    out_result->refusal = kaio_status_ok();
+    out_result->moved_bytes = slot->iocb.aio_nbytes;
+    out_result->range = kaio_slot_range(slot);
+    out_result->buffer = (kaio_buffer *)slot->memory;
+    kaio_request_end_usual(queue, slot, kind);
 }
 
 __attribute__((always_inline)) static inline void hand_out_read(struct run *run,

@@ -47,9 +47,8 @@ kaio_verdict kaio_queue_judge(struct kaio_queue_place *queue, const struct kaio_
 }
 
 // judge fills in what became of a request.
-static __attribute__((noinline)) void judge(struct kaio_queue_place *queue,
-                                            const struct kaio_slot *slot,
-                                            kaio_completion *out_completion) {
+static void judge(struct kaio_queue_place *queue, const struct kaio_slot *slot,
+                  kaio_completion *out_completion) {
     kaio_verdict verdict = kaio_queue_judge(queue, slot);
     out_completion->transfer = verdict.transfer;
     out_completion->sync = verdict.sync;
@@ -61,9 +60,8 @@ static __attribute__((noinline)) void judge(struct kaio_queue_place *queue,
 }
 
 // describe_transfer fills in what was asked for, and gives the buffer or view back.
-__attribute__((always_inline)) static inline void describe_transfer(
-    const struct kaio_queue_place *queue, const struct kaio_slot *slot,
-    kaio_completion *out_completion) {
+static void describe_transfer(const struct kaio_queue_place *queue, const struct kaio_slot *slot,
+                              kaio_completion *out_completion) {
     out_completion->range = kaio_slot_range(slot);
     bool is_view = kaio_bits_kind(slot->memory) == KAIO_KIND_VIEW;
     out_completion->buffer = is_view ? NULL : (kaio_buffer *)slot->memory;
@@ -73,9 +71,8 @@ __attribute__((always_inline)) static inline void describe_transfer(
 }
 
 // describe_other does that for what has no buffer or view of its own.
-static __attribute__((noinline)) void describe_other(struct kaio_queue_place *queue,
-                                                     struct kaio_slot *slot,
-                                                     kaio_completion *out_completion) {
+static void describe_other(struct kaio_queue_place *queue, struct kaio_slot *slot,
+                           kaio_completion *out_completion) {
     out_completion->range = (kaio_range){.size_bytes = 0};
     out_completion->buffer = NULL;
     out_completion->view = NULL;
@@ -89,28 +86,13 @@ static __attribute__((noinline)) void describe_other(struct kaio_queue_place *qu
     out_completion->segment_count = kaio_vector_give_back(queue, slot, out_completion->segments);
 }
 
-// deliver is kaio_queue_deliver, inline. Most requests are whole: they need no judging.
-__attribute__((always_inline)) static inline void deliver(struct kaio_queue_place *queue,
-                                                          struct kaio_slot *slot,
-                                                          kaio_completion *out_completion) {
-    kaio_operation operation = (kaio_operation)kaio_slot_kind(kaio_slot_load(slot));
-    out_completion->operation = operation;
+void kaio_queue_deliver(struct kaio_queue_place *queue, struct kaio_slot *slot,
+                        kaio_completion *out_completion) {
+    out_completion->operation = (kaio_operation)kaio_slot_kind(kaio_slot_load(slot));
     out_completion->user = slot->user;
     out_completion->ticket.bits = slot->iocb.aio_data;
-    if (KAIO_LIKELY(slot->memory != 0 && kaio_request_is_whole(slot))) {
-        out_completion->transfer = KAIO_TRANSFER_FULL;
-        out_completion->sync = KAIO_SYNC_PENDING;
-        out_completion->poll = KAIO_POLL_PENDING;
-        out_completion->events.bits = 0;
-        out_completion->os_error = 0;
-        out_completion->moved_bytes = slot->iocb.aio_nbytes;
-        out_completion->refusal = kaio_status_ok();
-        kaio_queue_count_outcome(queue, (uint32_t)operation, KAIO_TRANSFER_FULL,
-                                 slot->iocb.aio_nbytes);
-    } else {
-        judge(queue, slot, out_completion);
-    }
-    if (KAIO_LIKELY(slot->memory != 0)) {
+    judge(queue, slot, out_completion);
+    if (slot->memory != 0) {
         describe_transfer(queue, slot, out_completion);
         out_completion->segments = NULL;
         out_completion->segment_count = 0;
@@ -120,9 +102,37 @@ __attribute__((always_inline)) static inline void deliver(struct kaio_queue_plac
     kaio_request_free(queue, slot);
 }
 
-void kaio_queue_deliver(struct kaio_queue_place *queue, struct kaio_slot *slot,
-                        kaio_completion *out_completion) {
-    deliver(queue, slot, out_completion);
+// take_usual is take_one for what is mostly there: a transfer of a buffer that moved all it was
+// asked to, and nothing else to do. False: something else, and nothing has changed.
+__attribute__((always_inline)) static inline bool take_usual(struct kaio_queue_place *queue,
+                                                             kaio_completion *out_completion) {
+    if (KAIO_UNLIKELY(queue->finished_head == KAIO_NO_SLOT ||
+                      atomic_load_explicit(&queue->has_strays, memory_order_relaxed) != 0)) {
+        return false;
+    }
+    struct kaio_slot *slot = &queue->slots[queue->finished_head];
+    if (KAIO_UNLIKELY(!kaio_request_is_usual(slot))) {
+        return false;
+    }
+    uint32_t kind = kaio_bits_kind((uintptr_t)slot->iocb.aio_data);
+    (void)kaio_request_pop_finished(queue);
+    out_completion->operation = (kaio_operation)kind;
+    out_completion->transfer = KAIO_TRANSFER_FULL;
+    out_completion->sync = KAIO_SYNC_PENDING;
+    out_completion->poll = KAIO_POLL_PENDING;
+    out_completion->events.bits = 0;
+    out_completion->os_error = 0;
+    out_completion->refusal = kaio_status_ok();
+    out_completion->range = kaio_slot_range(slot);
+    out_completion->moved_bytes = slot->iocb.aio_nbytes;
+    out_completion->user = slot->user;
+    out_completion->ticket.bits = slot->iocb.aio_data;
+    out_completion->buffer = (kaio_buffer *)slot->memory;
+    out_completion->view = NULL;
+    out_completion->segments = NULL;
+    out_completion->segment_count = 0;
+    kaio_request_end_usual(queue, slot, kind);
+    return true;
 }
 
 // What take_one found.
@@ -136,9 +146,8 @@ struct vault {
 };
 
 // take_one hands over the oldest finished request, if there is one that fits.
-__attribute__((always_inline)) static inline enum found take_one(struct kaio_queue_place *queue,
-                                                                 struct vault *vault,
-                                                                 kaio_completion *out_completion) {
+static enum found take_one(struct kaio_queue_place *queue, struct vault *vault,
+                           kaio_completion *out_completion) {
     kaio_request_collect_strays(queue);
     if (queue->finished_head == KAIO_NO_SLOT) {
         kaio_queue_reap(queue);
@@ -154,7 +163,7 @@ __attribute__((always_inline)) static inline enum found take_one(struct kaio_que
         }
         out_completion->segments = vault->segments;
     }
-    deliver(queue, kaio_request_pop_finished(queue), out_completion);
+    kaio_queue_deliver(queue, kaio_request_pop_finished(queue), out_completion);
     return FOUND_ONE;
 }
 
@@ -171,9 +180,7 @@ static __attribute__((noinline)) enum found lower_and_take(struct kaio_queue_pla
     return found;
 }
 
-__attribute__((always_inline)) static inline kaio_status take(kaio_queue *queue,
-                                                              struct vault *vault,
-                                                              kaio_completion *out_completion) {
+static kaio_status take(kaio_queue *queue, struct vault *vault, kaio_completion *out_completion) {
     kaio_status why;
     struct kaio_queue_place *place = kaio_queue_enter(queue, &why);
     if (KAIO_UNLIKELY(place == NULL)) {
@@ -191,12 +198,26 @@ __attribute__((always_inline)) static inline kaio_status take(kaio_queue *queue,
     return found == FOUND_ONE ? kaio_status_ok() : kaio_status_make(KAIO_EMPTY, KAIO_SUBJECT_QUEUE);
 }
 
-kaio_status kaio_queue_take(kaio_queue *queue, kaio_completion *out_completion) {
-    if (KAIO_UNLIKELY(out_completion == NULL)) {
+// take_slowly takes whatever there is.
+__attribute__((noinline)) static kaio_status take_slowly(kaio_queue *queue,
+                                                         kaio_completion *out_completion) {
+    if (out_completion == NULL) {
         return kaio_status_make(KAIO_NULL_ARGUMENT, KAIO_SUBJECT_OUTPUT);
     }
     struct vault none = {.segments = NULL};
     return take(queue, &none, out_completion);
+}
+
+kaio_status kaio_queue_take(kaio_queue *queue, kaio_completion *out_completion) {
+    struct kaio_queue_place *place;
+    if (KAIO_LIKELY(out_completion != NULL && kaio_queue_enter_same(queue, &place))) {
+        bool is_taken = take_usual(place, out_completion);
+        kaio_queue_leave();
+        if (KAIO_LIKELY(is_taken)) {
+            return kaio_status_ok();
+        }
+    }
+    return take_slowly(queue, out_completion);
 }
 
 kaio_status kaio_queue_take_segments(kaio_queue *queue, kaio_segment *out_segments,

@@ -8,6 +8,7 @@
 #include "queue_mask.h"
 #include "queue_observe.h"
 #include "queue_reap.h"
+#include "queue_send.h"
 #include "queue_steps.h"
 #include "request.h"
 
@@ -16,13 +17,15 @@ enum { NS_PER_S = 1000000000 };
 // ---- reap ----
 
 // settle finishes the request that an event names, and returns its slot; NULL: it names none.
-static inline struct kaio_slot *settle(struct kaio_queue_place *queue,
-                                       const struct kaio_raw_event *event) {
-    // The kernel wrote it, which the analyser cannot see.
+__attribute__((always_inline)) static inline struct kaio_slot *settle(
+    struct kaio_queue_place *queue, const struct kaio_raw_event *event) {
+    // Once: the ring is memory that a stray pointer may write to at any time. And the kernel wrote
+    // it, which the analyser cannot see.
     // NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage)
-    struct kaio_slot *slot = kaio_queue_claim(queue, event->data, event->res);
+    uint64_t data = *(const volatile uint64_t *)&event->data;
+    struct kaio_slot *slot = kaio_queue_claim(queue, data, event->res);
     if (KAIO_LIKELY(slot != NULL)) {
-        kaio_request_finish(queue, slot);
+        kaio_request_finish_claimed(queue, slot, (uintptr_t)data);
     }
     return slot;
 }
@@ -40,8 +43,9 @@ static __attribute__((noinline)) void settle_timed(struct kaio_queue_place *queu
     }
 }
 
-void kaio_queue_settle(struct kaio_queue_place *queue, const struct kaio_raw_event *events,
-                       long count) {
+__attribute__((always_inline)) static inline void settle_all(struct kaio_queue_place *queue,
+                                                             const struct kaio_raw_event *events,
+                                                             long count) {
     if (KAIO_UNLIKELY(queue->latencies != NULL)) {
         settle_timed(queue, events, count);
         return;
@@ -51,15 +55,20 @@ void kaio_queue_settle(struct kaio_queue_place *queue, const struct kaio_raw_eve
     }
 }
 
+void kaio_queue_settle(struct kaio_queue_place *queue, const struct kaio_raw_event *events,
+                       long count) {
+    settle_all(queue, events, count);
+}
+
 // reap_ring settles what is in the ring, without a system call. False: the ring cannot be trusted.
-static bool reap_ring(struct kaio_queue_place *queue) {
+static inline bool reap_ring(struct kaio_queue_place *queue) {
     const struct kaio_raw_event *events;
     uint32_t count;
     while ((count = kaio_raw_ring_peek(&queue->consumer, &events)) != 0) {
         if (KAIO_UNLIKELY(count == KAIO_RAW_RING_CORRUPT)) {
             return false;
         }
-        kaio_queue_settle(queue, events, (long)count);
+        settle_all(queue, events, (long)count);
         kaio_raw_ring_consume(&queue->consumer, count);
     }
     return true;
@@ -75,20 +84,24 @@ long kaio_queue_reap_call(struct kaio_queue_place *queue, uint32_t min_count,
     return count;
 }
 
-void kaio_queue_reap(struct kaio_queue_place *queue) {
-    if (queue->in_flight_count == 0) {
-        return;
-    }
-    if (KAIO_LIKELY(queue->consumer.ring != NULL)) {
-        if (KAIO_LIKELY(reap_ring(queue))) {
-            return;
-        }
-        queue->consumer.ring = NULL;  // from now on only through the kernel, which knows the truth
-    }
+// reap_through_kernel reaps without a ring, and from now on where it cannot be trusted.
+static __attribute__((noinline)) void reap_through_kernel(struct kaio_queue_place *queue) {
+    queue->consumer.ring = NULL;
     struct kaio_raw_old_timespec no_time = {.tv_sec = 0};
     while (queue->in_flight_count > 0 &&
            kaio_queue_reap_call(queue, 0, &no_time) == KAIO_REAP_COUNT) {
     }
+}
+
+__attribute__((always_inline)) static inline void reap(struct kaio_queue_place *queue) {
+    if (queue->in_flight_count > 0 &&
+        KAIO_UNLIKELY(queue->consumer.ring == NULL || !reap_ring(queue))) {
+        reap_through_kernel(queue);
+    }
+}
+
+void kaio_queue_reap(struct kaio_queue_place *queue) {
+    reap(queue);
 }
 
 // ---- wait ----
@@ -185,14 +198,29 @@ static uint32_t owed_count(const struct kaio_queue_place *queue) {
     return queue->finished_count + queue->in_flight_count + queue->staged_count;
 }
 
-kaio_status kaio_queue_wait_for(struct kaio_queue_place *queue, uint32_t min_count,
-                                kaio_deadline deadline, struct kaio_mask *mask) {
-    for (;;) {
-        kaio_request_collect_strays(queue);
-        kaio_flush_report report = kaio_queue_send(queue);
-        kaio_queue_reap(queue);
-        if (queue->staged_first < queue->staged_end && report.os_error == 0) {
-            continue;  // a sync that waited for what was just reaped
+// step sends what is staged and reaps what is there.
+__attribute__((always_inline)) static inline kaio_flush_report step(
+    struct kaio_queue_place *queue) {
+    kaio_request_collect_strays(queue);
+    kaio_flush_report report = kaio_queue_send_inline(queue);
+    reap(queue);
+    return report;
+}
+
+// can_send tells whether something was staged since `report`: a sync that waited for what was
+// reaped.
+static inline bool can_send(const struct kaio_queue_place *queue, const kaio_flush_report *report) {
+    return queue->staged_first < queue->staged_end && report->os_error == 0;
+}
+
+// wait_on waits after a step that was not enough.
+static __attribute__((noinline)) kaio_status wait_on(struct kaio_queue_place *queue,
+                                                     uint32_t min_count, kaio_deadline deadline,
+                                                     struct kaio_mask *mask,
+                                                     kaio_flush_report report) {
+    for (;; report = step(queue)) {
+        if (can_send(queue, &report)) {
+            continue;
         }
         uint32_t owed = owed_count(queue);
         if (min_count > 0 && owed == 0) {
@@ -215,6 +243,11 @@ kaio_status kaio_queue_wait_for(struct kaio_queue_place *queue, uint32_t min_cou
     }
 }
 
+kaio_status kaio_queue_wait_for(struct kaio_queue_place *queue, uint32_t min_count,
+                                kaio_deadline deadline, struct kaio_mask *mask) {
+    return wait_on(queue, min_count, deadline, mask, step(queue));
+}
+
 kaio_status kaio_queue_wait(kaio_queue *queue, uint32_t min_count, kaio_deadline deadline,
                             uint32_t *out_ready_count) {
     if (out_ready_count == NULL) {
@@ -222,13 +255,20 @@ kaio_status kaio_queue_wait(kaio_queue *queue, uint32_t min_count, kaio_deadline
     }
     kaio_status status;
     struct kaio_queue_place *place = kaio_queue_enter_alone(queue, &status);
-    if (place == NULL) {
+    if (KAIO_UNLIKELY(place == NULL)) {
         return status;
     }
-    status = kaio_queue_wait_for(place, min_count, deadline, NULL);
-    if (kaio_status_is_ok(status)) {
-        *out_ready_count = place->finished_count;
+    kaio_flush_report report = step(place);
+    // Mostly that was all: what completes in the submit call is there.
+    bool is_enough = place->finished_count >= min_count && !can_send(place, &report);
+    if (KAIO_UNLIKELY(!is_enough)) {
+        status = wait_on(place, min_count, deadline, NULL, report);
+        if (!kaio_status_is_ok(status)) {
+            kaio_queue_leave();
+            return status;
+        }
     }
+    *out_ready_count = place->finished_count;
     kaio_queue_leave();
-    return status;
+    return kaio_status_ok();
 }

@@ -48,12 +48,6 @@ void kaio_read_drop(kaio_read **move_read) {
     kaio_request_drop((uintptr_t)read, KAIO_KIND_READ);
 }
 
-kaio_status kaio_read_start(kaio_queue *queue, kaio_file *file, kaio_range range,
-                            kaio_rw_flags flags, uint64_t user, kaio_buffer **move_buffer,
-                            kaio_ticket *out_ticket) {
-    return kaio_request_start_read(queue, file, range, flags, user, move_buffer, out_ticket);
-}
-
 kaio_status kaio_read_set_priority(kaio_read *read, kaio_priority priority) {
     return kaio_request_set_priority((uintptr_t)read, KAIO_KIND_READ, priority);
 }

@@ -14,14 +14,7 @@ kaio_status kaio_request_full(const struct kaio_queue_place *queue) {
     return status;
 }
 
-// is_in_range checks a transfer against its buffer and the largest file offset.
-static bool is_in_range(const kaio_range *range, size_t buffer_bytes) {
-    return range->size_bytes <= KAIO_TRANSFER_SIZE_MAX_BYTES &&
-           (uint64_t)range->buffer_offset_bytes + range->size_bytes <= buffer_bytes &&
-           range->file_offset_bytes <= (uint64_t)INT64_MAX - range->size_bytes;
-}
-
-// out_of_range names what is_in_range found.
+// out_of_range names what kaio_request_is_in_range found.
 static kaio_status out_of_range(const kaio_range *range, size_t buffer_bytes) {
     if (range->size_bytes > KAIO_TRANSFER_SIZE_MAX_BYTES) {
         return kaio_status_pair(KAIO_RANGE, KAIO_SUBJECT_SIZE, range->size_bytes,
@@ -41,28 +34,12 @@ static kaio_status out_of_range(const kaio_range *range, size_t buffer_bytes) {
 }
 
 kaio_status kaio_request_check_range(const kaio_range *range, size_t buffer_bytes) {
-    return is_in_range(range, buffer_bytes) ? kaio_status_ok() : out_of_range(range, buffer_bytes);
+    return kaio_request_is_in_range(range, buffer_bytes) ? kaio_status_ok()
+                                                         : out_of_range(range, buffer_bytes);
 }
 
 static kaio_status misaligned(kaio_subject subject, uint64_t number, uint32_t mask) {
     return kaio_status_pair(KAIO_ALIGN, subject, number & mask, (uint64_t)mask + 1);
-}
-
-static const struct kaio_file_way *way_of(const struct kaio_file_place *file,
-                                          const struct kaio_transfer *transfer) {
-    return kaio_kind_is_write(transfer->kind) ? &file->write : &file->read;
-}
-
-// may_transfer checks what `transfer` asks of `file`, for a buffer at `address`. False: look_closer
-// decides.
-static bool may_transfer(const struct kaio_file_place *file, const struct kaio_transfer *transfer,
-                         uintptr_t address) {
-    const struct kaio_file_way *way = way_of(file, transfer);
-    uint64_t excess =
-        (address & file->memory_mask) |
-        ((transfer->range.file_offset_bytes | transfer->range.size_bytes) & way->mask) |
-        (transfer->flags.bits & way->flags_to_check) | way->is_closed;
-    return excess == 0;
 }
 
 static kaio_status unsupported(uint32_t flags) {
@@ -101,7 +78,7 @@ static kaio_status check_flags(const struct kaio_file_place *file,
                                const struct kaio_transfer *transfer) {
     const uint32_t conflict = KAIO_RAW_RWF_APPEND | KAIO_RAW_RWF_NOAPPEND;
     uint32_t wanted = transfer->flags.bits;
-    uint32_t missing = wanted & ~way_of(file, transfer)->flags;
+    uint32_t missing = wanted & ~kaio_request_way(file, transfer)->flags;
     if (missing != 0) {
         return unsupported(missing);
     }
@@ -115,7 +92,7 @@ static kaio_status check_flags(const struct kaio_file_place *file,
 // look_closer names the first thing that is wrong, or finds that nothing is.
 static kaio_status look_closer(const struct kaio_file_place *file,
                                const struct kaio_transfer *transfer, uintptr_t address) {
-    const struct kaio_file_way *way = way_of(file, transfer);
+    const struct kaio_file_way *way = kaio_request_way(file, transfer);
     if (way->is_closed != 0) {
         return kaio_status_make(KAIO_ACCESS, KAIO_SUBJECT_FILE);
     }
@@ -133,8 +110,9 @@ static kaio_status look_closer(const struct kaio_file_place *file,
 
 kaio_status kaio_request_check_file(const struct kaio_file_place *file,
                                     const struct kaio_transfer *transfer, uintptr_t address) {
-    return may_transfer(file, transfer, address) ? kaio_status_ok()
-                                                 : look_closer(file, transfer, address);
+    return kaio_request_may_transfer(file, transfer, address)
+               ? kaio_status_ok()
+               : look_closer(file, transfer, address);
 }
 
 kaio_status kaio_request_check_address(const struct kaio_file_place *file, uintptr_t address) {
@@ -190,7 +168,7 @@ __attribute__((always_inline)) static inline struct kaio_slot *prepare(
         return NULL;
     }
     struct kaio_memory memory = hold.memory;
-    if (KAIO_UNLIKELY(!is_in_range(&transfer->range, memory.size_bytes))) {
+    if (KAIO_UNLIKELY(!kaio_request_is_in_range(&transfer->range, memory.size_bytes))) {
         *out_why = out_of_range(&transfer->range, memory.size_bytes);
         return NULL;
     }
@@ -205,7 +183,7 @@ __attribute__((always_inline)) static inline struct kaio_slot *prepare(
         return NULL;
     }
     uintptr_t address = (uintptr_t)memory.bytes + transfer->range.buffer_offset_bytes;
-    if (KAIO_UNLIKELY(!may_transfer(place, transfer, address))) {
+    if (KAIO_UNLIKELY(!kaio_request_may_transfer(place, transfer, address))) {
         const struct kaio_transfer copy = *transfer;  // the inlined one stays in registers
         *out_why = look_closer(place, &copy, address);
         if (!kaio_status_is_ok(*out_why)) {
@@ -239,62 +217,21 @@ kaio_status kaio_request_new_transfer(kaio_queue *queue, const kaio_file *file,
     return slot != NULL ? kaio_status_ok() : why;
 }
 
-// start does what kaio_request_start_transfer does, for each kind: what it tests for is known then.
-// False: nothing has changed, and the reason is in `*out_why`.
-__attribute__((always_inline)) static inline bool start(kaio_queue *queue, const kaio_file *file,
-                                                        const struct kaio_transfer *transfer,
-                                                        uint64_t user, uintptr_t memory,
-                                                        kaio_ticket *out_ticket,
-                                                        kaio_status *out_why) {
-    struct kaio_queue_place *place = kaio_queue_enter(queue, out_why);
-    if (KAIO_UNLIKELY(place == NULL)) {
-        return false;
-    }
-    struct kaio_slot *slot = prepare(place, file, transfer, memory, out_why);
-    if (KAIO_LIKELY(slot != NULL)) {
-        out_ticket->bits = slot->iocb.aio_data;
-        kaio_request_stage(place, slot, user);
-    }
-    kaio_queue_leave();
-    return slot != NULL;
-}
-
 kaio_status kaio_request_start_transfer(kaio_queue *queue, const kaio_file *file,
                                         const struct kaio_transfer *transfer, uint64_t user,
                                         uintptr_t memory, kaio_ticket *out_ticket) {
     kaio_status why;
-    bool is_started = start(queue, file, transfer, user, memory, out_ticket, &why);
-    return is_started ? kaio_status_ok() : why;
-}
-
-// start_buffer is the body of the two functions below.
-__attribute__((always_inline)) static inline kaio_status start_buffer(
-    kaio_queue *queue, const kaio_file *file, const struct kaio_transfer *transfer, uint64_t user,
-    kaio_buffer **move_buffer, kaio_ticket *out_ticket) {
-    if (KAIO_UNLIKELY(out_ticket == NULL || move_buffer == NULL)) {
-        return kaio_request_null(out_ticket, KAIO_SUBJECT_BUFFER);
-    }
-    kaio_status why;
-    uintptr_t memory = (uintptr_t)*move_buffer;
-    if (KAIO_UNLIKELY(!start(queue, file, transfer, user, memory, out_ticket, &why))) {
+    struct kaio_queue_place *place = kaio_queue_enter(queue, &why);
+    if (place == NULL) {
         return why;
     }
-    *move_buffer = NULL;
-    return kaio_status_ok();
-}
-
-kaio_status kaio_request_start_read(kaio_queue *queue, const kaio_file *file, kaio_range range,
-                                    kaio_rw_flags flags, uint64_t user, kaio_buffer **move_buffer,
-                                    kaio_ticket *out_ticket) {
-    const struct kaio_transfer transfer = {.kind = KAIO_KIND_READ, .range = range, .flags = flags};
-    return start_buffer(queue, file, &transfer, user, move_buffer, out_ticket);
-}
-
-kaio_status kaio_request_start_write(kaio_queue *queue, const kaio_file *file, kaio_range range,
-                                     kaio_rw_flags flags, uint64_t user, kaio_buffer **move_buffer,
-                                     kaio_ticket *out_ticket) {
-    const struct kaio_transfer transfer = {.kind = KAIO_KIND_WRITE, .range = range, .flags = flags};
-    return start_buffer(queue, file, &transfer, user, move_buffer, out_ticket);
+    struct kaio_slot *slot = prepare(place, file, transfer, memory, &why);
+    if (slot != NULL) {
+        out_ticket->bits = slot->iocb.aio_data;
+        kaio_request_stage(place, slot, user);
+    }
+    kaio_queue_leave();
+    return slot != NULL ? kaio_status_ok() : why;
 }
 
 // prepare_plain makes an idle request in the queue that was entered, or answers NULL with the
@@ -630,8 +567,9 @@ kaio_status kaio_request_set_priority(uintptr_t bits, uint32_t kind, kaio_priori
 static kaio_status check_transfer(const uint8_t *bytes, const struct kaio_file_place *file,
                                   const struct kaio_transfer *transfer) {
     uintptr_t address = (uintptr_t)bytes + transfer->range.buffer_offset_bytes;
-    return may_transfer(file, transfer, address) ? kaio_status_ok()
-                                                 : look_closer(file, transfer, address);
+    return kaio_request_may_transfer(file, transfer, address)
+               ? kaio_status_ok()
+               : look_closer(file, transfer, address);
 }
 
 // describe fills in the iocb of an idle request anew, under the handle that its word gives now.
@@ -648,7 +586,7 @@ static void describe(const struct kaio_queue_place *queue, struct kaio_slot *slo
 static kaio_status retarget(struct kaio_queue_place *queue, struct kaio_slot *slot,
                             const kaio_file *file, const struct kaio_transfer *transfer) {
     struct kaio_memory memory = kaio_memory_of(slot->memory);
-    if (!is_in_range(&transfer->range, memory.size_bytes)) {
+    if (!kaio_request_is_in_range(&transfer->range, memory.size_bytes)) {
         return out_of_range(&transfer->range, memory.size_bytes);
     }
     kaio_status status;

@@ -9,8 +9,10 @@
 
 #include "attach.h"
 #include "checker.h"
+#include "file_pin.h"
 #include "kaio/raw/aio_prep.h"
 #include "kaio/safe/transfer.h"
+#include "queue_observe.h"
 #include "queue_place.h"
 #include "slots.h"
 
@@ -39,18 +41,35 @@ kaio_status kaio_request_start_transfer(kaio_queue *queue, const kaio_file *file
                                         const struct kaio_transfer *transfer, uint64_t user,
                                         uintptr_t memory, kaio_ticket *out_ticket);
 
-// The same for a read or write with a buffer, which is the hot path: kaio_read_start and
-// kaio_write_start have the same arguments in the same order, and so are a jump.
-kaio_status kaio_request_start_read(kaio_queue *queue, const kaio_file *file, kaio_range range,
-                                    kaio_rw_flags flags, uint64_t user, kaio_buffer **move_buffer,
-                                    kaio_ticket *out_ticket);
-kaio_status kaio_request_start_write(kaio_queue *queue, const kaio_file *file, kaio_range range,
-                                     kaio_rw_flags flags, uint64_t user, kaio_buffer **move_buffer,
-                                     kaio_ticket *out_ticket);
-
 // kaio_request_null is the answer when `output` is NULL, or else the variable of `subject`.
 static inline kaio_status kaio_request_null(const void *output, kaio_subject subject) {
     return kaio_status_make(KAIO_NULL_ARGUMENT, output == NULL ? KAIO_SUBJECT_OUTPUT : subject);
+}
+
+// kaio_request_is_in_range checks a transfer against its buffer and the largest file offset.
+static inline bool kaio_request_is_in_range(const kaio_range *range, size_t buffer_bytes) {
+    return range->size_bytes <= KAIO_TRANSFER_SIZE_MAX_BYTES &&
+           (uint64_t)range->buffer_offset_bytes + range->size_bytes <= buffer_bytes &&
+           range->file_offset_bytes <= (uint64_t)INT64_MAX - range->size_bytes;
+}
+
+// kaio_request_way is what is true of `transfer` in its direction.
+static inline const struct kaio_file_way *kaio_request_way(const struct kaio_file_place *file,
+                                                           const struct kaio_transfer *transfer) {
+    return kaio_kind_is_write(transfer->kind) ? &file->write : &file->read;
+}
+
+// kaio_request_may_transfer checks what `transfer` asks of `file`, for a buffer at `address`.
+// False: the long way decides.
+static inline bool kaio_request_may_transfer(const struct kaio_file_place *file,
+                                             const struct kaio_transfer *transfer,
+                                             uintptr_t address) {
+    const struct kaio_file_way *way = kaio_request_way(file, transfer);
+    uint64_t excess =
+        (address & file->memory_mask) |
+        ((transfer->range.file_offset_bytes | transfer->range.size_bytes) & way->mask) |
+        (transfer->flags.bits & way->flags_to_check) | way->is_closed;
+    return excess == 0;
 }
 
 // What vector.c has in common with the above. kaio_request_undo_attach lets go of a file that was
@@ -175,9 +194,9 @@ static inline bool kaio_request_is_whole(const struct kaio_slot *slot) {
            kaio_slot_result(slot) == (int64_t)kaio_slot_asked_bytes(slot);
 }
 
-static inline void kaio_request_append_finished(struct kaio_queue_place *queue,
-                                                struct kaio_slot *slot) {
-    uint32_t index = (uint32_t)(slot - queue->slots);
+// kaio_request_append_finished makes a slot, whose word is `word`, the last to be taken.
+__attribute__((always_inline)) static inline void kaio_request_append_finished_as(
+    struct kaio_queue_place *queue, struct kaio_slot *slot, uint32_t index, uintptr_t word) {
     slot->next = KAIO_NO_SLOT;
     if (queue->finished_head == KAIO_NO_SLOT) {
         queue->finished_head = index;
@@ -185,8 +204,15 @@ static inline void kaio_request_append_finished(struct kaio_queue_place *queue,
         queue->slots[queue->finished_tail].next = index;
     }
     queue->finished_tail = index;
-    kaio_slot_enter(slot, KAIO_SLOT_FINISHED);
     ++queue->finished_count;
+    atomic_store_explicit(&slot->word, (word & ~(uintptr_t)15) | KAIO_SLOT_FINISHED,
+                          memory_order_relaxed);
+}
+
+static inline void kaio_request_append_finished(struct kaio_queue_place *queue,
+                                                struct kaio_slot *slot) {
+    uint32_t index = (uint32_t)(slot - queue->slots);
+    kaio_request_append_finished_as(queue, slot, index, kaio_slot_load(slot));
 }
 
 // kaio_request_pop_finished takes the oldest finished request, of which there is one, out of the
@@ -223,21 +249,63 @@ static inline void kaio_request_finish(struct kaio_queue_place *queue, struct ka
     }
 }
 
+// kaio_request_finish_claimed does that for the request that `bits`, which the kernel gave, name.
+__attribute__((always_inline)) static inline void kaio_request_finish_claimed(
+    struct kaio_queue_place *queue, struct kaio_slot *slot, uintptr_t bits) {
+    uint32_t kind = kaio_bits_kind(bits);
+    kaio_request_append_finished_as(queue, slot, kaio_bits_index(bits) - queue->first_slot,
+                                    kaio_slot_word(kaio_bits_life(bits), kind, KAIO_SLOT_FINISHED));
+    if (kaio_kind_is_write(kind)) {
+        kaio_request_settle_write(queue, slot);
+    }
+}
+
 // kaio_request_cancel_staged finishes a staged request, which is not sent, as CANCELLED.
 void kaio_request_cancel_staged(struct kaio_queue_place *queue, struct kaio_slot *slot);
 
-// kaio_request_free unpins the file and frees the slot. The buffer was unpinned before.
+// kaio_request_free_usual unpins the file and frees the slot of a request that was whole. The
+// buffer was unpinned before.
+static inline void kaio_request_free_usual(struct kaio_queue_place *queue, struct kaio_slot *slot) {
+    uint32_t index = kaio_bits_index((uintptr_t)slot->iocb.aio_data) - queue->first_slot;
+    uintptr_t life = kaio_bits_life((uintptr_t)slot->iocb.aio_data) + KAIO_LIFE_ONE;
+    kaio_attachment_unpin(queue, slot->attachment);
+    atomic_store_explicit(&slot->word, kaio_slot_word(life, 0, KAIO_SLOT_FREE),
+                          memory_order_relaxed);
+    slot->next = queue->free_head;
+    queue->free_head = index;
+    ++queue->free_count;
+}
+
+// kaio_request_free does that for any request.
 static inline void kaio_request_free(struct kaio_queue_place *queue, struct kaio_slot *slot) {
     if (KAIO_UNLIKELY((slot->flags & KAIO_SLOT_HAS_FAILED) != 0)) {
         queue->attachments[slot->attachment].counts -= KAIO_FAILED_PIN;
     }
-    kaio_attachment_unpin(queue, slot->attachment);
-    uintptr_t life = kaio_bits_life(kaio_slot_load(slot)) + KAIO_LIFE_ONE;
-    atomic_store_explicit(&slot->word, kaio_slot_word(life, 0, KAIO_SLOT_FREE),
-                          memory_order_relaxed);
-    slot->next = queue->free_head;
-    queue->free_head = (uint32_t)(slot - queue->slots);
-    ++queue->free_count;
+    kaio_request_free_usual(queue, slot);
+}
+
+// kaio_request_is_usual tells whether a request that has ended is what most are: a transfer of a
+// buffer or frame that moved all it was asked to, and nothing else to say of it.
+static inline bool kaio_request_is_usual(const struct kaio_slot *slot) {
+    return KAIO_LIKELY(slot->memory != 0 && kaio_bits_kind(slot->memory) != KAIO_KIND_VIEW &&
+                       (slot->refusal | slot->flags) == 0 &&
+                       kaio_slot_result(slot) == (int64_t)slot->iocb.aio_nbytes);
+}
+
+// kaio_request_end_usual counts such a request of `kind`, unpins what it has and frees its slot.
+static inline void kaio_request_end_usual(struct kaio_queue_place *queue, struct kaio_slot *slot,
+                                          uint32_t kind) {
+    kaio_queue_count_outcome(queue, kind, KAIO_TRANSFER_FULL, slot->iocb.aio_nbytes);
+    kaio_request_allow(slot);
+    uintptr_t memory = slot->memory;
+    uint32_t index = kaio_bits_index(memory);
+    _Atomic uintptr_t *word = KAIO_LIKELY(kaio_bits_kind(memory) == KAIO_KIND_BUFFER)
+                                  ? &kaio_buffer_good(index)->place.word
+                                  : kaio_frame_word(index);
+    uintptr_t held =
+        kaio_memory_make_word(kaio_bits_life(memory), kaio_self.thread_number, KAIO_MEMORY_HELD);
+    atomic_store_explicit(word, held, memory_order_release);
+    kaio_request_free_usual(queue, slot);
 }
 
 // kaio_request_free_idle frees an idle request, whose buffers were unpinned before.

@@ -83,12 +83,6 @@ void kaio_write_drop(kaio_write **move_write) {
     kaio_request_drop((uintptr_t)write, KAIO_KIND_WRITE);
 }
 
-kaio_status kaio_write_start(kaio_queue *queue, kaio_file *file, kaio_range range,
-                             kaio_rw_flags flags, uint64_t user, kaio_buffer **move_buffer,
-                             kaio_ticket *out_ticket) {
-    return kaio_request_start_write(queue, file, range, flags, user, move_buffer, out_ticket);
-}
-
 kaio_status kaio_write_start_shared(kaio_queue *queue, kaio_file *file, kaio_range range,
                                     kaio_rw_flags flags, uint64_t user, kaio_view **move_view,
                                     kaio_ticket *out_ticket) {

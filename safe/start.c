@@ -1,0 +1,179 @@
+// The hot path of kaio_read_start and kaio_write_start.
+//
+// What is as it mostly is, is done here, in one piece and without a way back: whatever is not so
+// (an error, a file that the queue does not know yet, a buffer that is bound to nobody) has changed
+// nothing and goes the long way, kaio_request_start_transfer, which knows all that can be.
+
+#include "attach.h"
+#include "file_pin.h"
+#include "kaio/safe/read.h"
+#include "kaio/safe/write.h"
+#include "memory.h"
+#include "request.h"
+
+// commit gives `memory` to a request, which is staged: nothing can go wrong any more. The file is
+// the recent one.
+__attribute__((always_inline)) static inline uint64_t commit(struct kaio_queue_place *queue, int fd,
+                                                             const struct kaio_transfer *transfer,
+                                                             void *first, uintptr_t memory,
+                                                             uint64_t user) {
+    uint32_t kind = transfer->kind;
+    size_t size_bytes = transfer->range.size_bytes;
+    int64_t offset = (int64_t)transfer->range.file_offset_bytes;
+    uint32_t index = queue->free_head;
+    struct kaio_slot *slot = &queue->slots[index];
+    queue->free_head = slot->next;
+    --queue->free_count;
+    ++queue->staged_count;
+    slot->attachment = queue->recent_attachment;
+    queue->attachments[queue->recent_attachment].counts +=
+        kaio_kind_is_write(kind) ? KAIO_PIN + KAIO_WRITE_PIN : KAIO_PIN;
+    uintptr_t life = kaio_bits_life(kaio_slot_load(slot));
+    uint64_t bits = kaio_bits_make(life, queue->first_slot + index, kind);
+    struct kaio_raw_iocb iocb = kind == KAIO_KIND_READ
+                                    ? kaio_raw_prep_pread(fd, first, size_bytes, offset)
+                                    : kaio_raw_prep_pwrite(fd, first, size_bytes, offset);
+    kaio_raw_set_rw_flags(&iocb, (int32_t)transfer->flags.bits);
+    kaio_raw_set_data(&iocb, bits);
+    slot->iocb = iocb;
+    atomic_store_explicit(&slot->word, kaio_slot_word(life, kind, KAIO_SLOT_STAGED),
+                          memory_order_relaxed);
+    slot->memory = memory;
+    slot->user = user;
+    slot->sent_ns = 0;
+    slot->epoch = queue->sync_epoch;
+    slot->buffer_offset_bytes = transfer->range.buffer_offset_bytes;
+    slot->refusal = KAIO_OK;
+    slot->flags = 0;
+    kaio_request_forbid(slot);
+    kaio_request_append_staged(queue, slot);
+    return bits;
+}
+
+// A found is the bytes of a buffer's handle, and its word. Whether that is good is not known yet.
+struct found {
+    _Atomic uintptr_t *word;  // NULL: there is none
+    struct kaio_memory memory;
+};
+
+// find_frame is the slow half of find.
+static __attribute__((noinline)) struct found find_frame(uintptr_t bits) {
+    if (kaio_bits_kind(bits) != KAIO_KIND_FRAME) {
+        return (struct found){.word = NULL};
+    }
+    return (struct found){.word = kaio_frame_word(kaio_bits_index(bits)),
+                          .memory = kaio_memory_of(bits)};
+}
+
+__attribute__((always_inline)) static inline struct found find(uintptr_t bits) {
+    struct kaio_buffer_place *buffer = kaio_buffer_at(kaio_bits_index(bits));
+    if (KAIO_UNLIKELY(kaio_bits_kind(bits) != KAIO_KIND_BUFFER || buffer == NULL)) {
+        return find_frame(bits);
+    }
+    return (struct found){
+        .word = &buffer->place.word,
+        .memory = {.bytes = atomic_load_explicit(&buffer->bytes, memory_order_relaxed),
+                   .size_bytes = atomic_load_explicit(&buffer->size_bytes, memory_order_relaxed)}};
+}
+
+// start answers false when it has changed nothing.
+__attribute__((always_inline)) static inline bool start(struct kaio_queue_place *queue,
+                                                        const kaio_file *file,
+                                                        const struct kaio_transfer *transfer,
+                                                        uint64_t user, uintptr_t bits,
+                                                        uint64_t *out_ticket) {
+    struct found found = find(bits);
+    if (KAIO_UNLIKELY(found.word == NULL || queue->free_head == KAIO_NO_SLOT ||
+                      !kaio_attachment_known(queue, (uintptr_t)file))) {
+        return false;
+    }
+    const struct kaio_file_place *place = queue->recent_file;
+    uint8_t *first = found.memory.bytes + transfer->range.buffer_offset_bytes;
+    if (KAIO_UNLIKELY(!kaio_request_is_in_range(&transfer->range, found.memory.size_bytes) ||
+                      !kaio_request_may_transfer(place, transfer, (uintptr_t)first) ||
+                      atomic_load_explicit(&place->forced_rw_flags, memory_order_relaxed) != 0)) {
+        return false;
+    }
+    // Last, so that nothing lies between: what was read of the buffer is of the life that is good.
+    uintptr_t held =
+        kaio_memory_make_word(kaio_bits_life(bits), kaio_self.thread_number, KAIO_MEMORY_HELD);
+    if (KAIO_UNLIKELY(atomic_load_explicit(found.word, memory_order_acquire) != held)) {
+        return false;
+    }
+    atomic_store_explicit(found.word, held + 1, memory_order_relaxed);
+    *out_ticket = commit(queue, place->fd, transfer, first, bits, user);
+    return true;
+}
+
+// start_slowly is the long way.
+__attribute__((noinline)) static kaio_status start_slowly(kaio_queue *queue, const kaio_file *file,
+                                                          const struct kaio_transfer *transfer,
+                                                          uint64_t user, kaio_buffer **move_buffer,
+                                                          kaio_ticket *out_ticket) {
+    if (out_ticket == NULL || move_buffer == NULL) {
+        return kaio_request_null(out_ticket, KAIO_SUBJECT_BUFFER);
+    }
+    uintptr_t memory = (uintptr_t)*move_buffer;
+    kaio_status status =
+        kaio_request_start_transfer(queue, file, transfer, user, memory, out_ticket);
+    if (kaio_status_is_ok(status)) {
+        *move_buffer = NULL;
+    }
+    return status;
+}
+
+// start_quickly answers false when it has changed nothing.
+__attribute__((always_inline)) static inline bool start_quickly(
+    kaio_queue *queue, const kaio_file *file, const struct kaio_transfer *transfer, uint64_t user,
+    kaio_buffer **move_buffer, kaio_ticket *out_ticket) {
+    struct kaio_queue_place *place;
+    if (KAIO_UNLIKELY(out_ticket == NULL || move_buffer == NULL ||
+                      !kaio_queue_enter_same(queue, &place))) {
+        return false;
+    }
+    uintptr_t memory = (uintptr_t)*move_buffer;
+    if (KAIO_UNLIKELY(!start(place, file, transfer, user, memory, &out_ticket->bits))) {
+        kaio_queue_leave();
+        return false;
+    }
+    *move_buffer = NULL;
+    kaio_queue_leave();
+    return true;
+}
+
+// The long ways are functions with the same arguments: what is jumped to costs nothing here.
+__attribute__((noinline)) static kaio_status read_slowly(kaio_queue *queue, const kaio_file *file,
+                                                         kaio_range range, kaio_rw_flags flags,
+                                                         uint64_t user, kaio_buffer **move_buffer,
+                                                         kaio_ticket *out_ticket) {
+    const struct kaio_transfer transfer = {.kind = KAIO_KIND_READ, .range = range, .flags = flags};
+    return start_slowly(queue, file, &transfer, user, move_buffer, out_ticket);
+}
+
+__attribute__((noinline)) static kaio_status write_slowly(kaio_queue *queue, const kaio_file *file,
+                                                          kaio_range range, kaio_rw_flags flags,
+                                                          uint64_t user, kaio_buffer **move_buffer,
+                                                          kaio_ticket *out_ticket) {
+    const struct kaio_transfer transfer = {.kind = KAIO_KIND_WRITE, .range = range, .flags = flags};
+    return start_slowly(queue, file, &transfer, user, move_buffer, out_ticket);
+}
+
+kaio_status kaio_read_start(kaio_queue *queue, kaio_file *file, kaio_range range,
+                            kaio_rw_flags flags, uint64_t user, kaio_buffer **move_buffer,
+                            kaio_ticket *out_ticket) {
+    const struct kaio_transfer transfer = {.kind = KAIO_KIND_READ, .range = range, .flags = flags};
+    if (KAIO_LIKELY(start_quickly(queue, file, &transfer, user, move_buffer, out_ticket))) {
+        return kaio_status_ok();
+    }
+    return read_slowly(queue, file, range, flags, user, move_buffer, out_ticket);
+}
+
+kaio_status kaio_write_start(kaio_queue *queue, kaio_file *file, kaio_range range,
+                             kaio_rw_flags flags, uint64_t user, kaio_buffer **move_buffer,
+                             kaio_ticket *out_ticket) {
+    const struct kaio_transfer transfer = {.kind = KAIO_KIND_WRITE, .range = range, .flags = flags};
+    if (KAIO_LIKELY(start_quickly(queue, file, &transfer, user, move_buffer, out_ticket))) {
+        return kaio_status_ok();
+    }
+    return write_slowly(queue, file, range, flags, user, move_buffer, out_ticket);
+}
