@@ -15,8 +15,9 @@
 // the recent one.
 __attribute__((always_inline)) static inline uint64_t commit(struct kaio_queue_place *queue, int fd,
                                                              const struct kaio_transfer *transfer,
-                                                             void *first, uintptr_t memory,
+                                                             uintptr_t address, uintptr_t memory,
                                                              uint64_t user) {
+    void *first = (void *)address;
     uint32_t kind = transfer->kind;
     size_t size_bytes = transfer->range.size_bytes;
     int64_t offset = (int64_t)transfer->range.file_offset_bytes;
@@ -50,30 +51,35 @@ __attribute__((always_inline)) static inline uint64_t commit(struct kaio_queue_p
     return bits;
 }
 
-// A found is the bytes of a buffer's handle, and its word. Whether that is good is not known yet.
+// A found is the bytes of a buffer's handle, and its word. Where the word is not what it has to be,
+// the bytes may be anything, and are not touched.
 struct found {
     _Atomic uintptr_t *word;  // NULL: there is none
-    struct kaio_memory memory;
+    uintptr_t address;
+    size_t size_bytes;
 };
 
 // find_frame is the slow half of find.
-static __attribute__((noinline)) struct found find_frame(uintptr_t bits) {
-    if (kaio_bits_kind(bits) != KAIO_KIND_FRAME) {
+static __attribute__((noinline)) struct found find_frame(uintptr_t bits, uintptr_t held) {
+    _Atomic uintptr_t *word =
+        kaio_bits_kind(bits) == KAIO_KIND_FRAME ? kaio_frame_word(kaio_bits_index(bits)) : NULL;
+    if (word == NULL || atomic_load_explicit(word, memory_order_acquire) != held) {
         return (struct found){.word = NULL};
     }
-    return (struct found){.word = kaio_frame_word(kaio_bits_index(bits)),
-                          .memory = kaio_memory_of(bits)};
+    struct kaio_memory memory = kaio_memory_of(bits);
+    return (struct found){
+        .word = word, .address = (uintptr_t)memory.bytes, .size_bytes = memory.size_bytes};
 }
 
-__attribute__((always_inline)) static inline struct found find(uintptr_t bits) {
+__attribute__((always_inline)) static inline struct found find(uintptr_t bits, uintptr_t held) {
     struct kaio_buffer_place *buffer = kaio_buffer_at(kaio_bits_index(bits));
     if (KAIO_UNLIKELY(kaio_bits_kind(bits) != KAIO_KIND_BUFFER || buffer == NULL)) {
-        return find_frame(bits);
+        return find_frame(bits, held);
     }
     return (struct found){
         .word = &buffer->place.word,
-        .memory = {.bytes = atomic_load_explicit(&buffer->bytes, memory_order_relaxed),
-                   .size_bytes = atomic_load_explicit(&buffer->size_bytes, memory_order_relaxed)}};
+        .address = (uintptr_t)atomic_load_explicit(&buffer->bytes, memory_order_relaxed),
+        .size_bytes = atomic_load_explicit(&buffer->size_bytes, memory_order_relaxed)};
 }
 
 // start answers false when it has changed nothing.
@@ -82,21 +88,21 @@ __attribute__((always_inline)) static inline bool start(struct kaio_queue_place 
                                                         const struct kaio_transfer *transfer,
                                                         uint64_t user, uintptr_t bits,
                                                         uint64_t *out_ticket) {
-    struct found found = find(bits);
+    uintptr_t held =
+        kaio_memory_make_word(kaio_bits_life(bits), kaio_self.thread_number, KAIO_MEMORY_HELD);
+    struct found found = find(bits, held);
     if (KAIO_UNLIKELY(found.word == NULL || queue->free_head == KAIO_NO_SLOT ||
                       !kaio_attachment_known(queue, (uintptr_t)file))) {
         return false;
     }
     const struct kaio_file_place *place = queue->recent_file;
-    uint8_t *first = found.memory.bytes + transfer->range.buffer_offset_bytes;
-    if (KAIO_UNLIKELY(!kaio_request_is_in_range(&transfer->range, found.memory.size_bytes) ||
-                      !kaio_request_may_transfer(place, transfer, (uintptr_t)first) ||
+    uintptr_t first = found.address + transfer->range.buffer_offset_bytes;
+    if (KAIO_UNLIKELY(!kaio_request_is_in_range(&transfer->range, found.size_bytes) ||
+                      !kaio_request_may_transfer(place, transfer, first) ||
                       atomic_load_explicit(&place->forced_rw_flags, memory_order_relaxed) != 0)) {
         return false;
     }
-    // Last, so that nothing lies between: what was read of the buffer is of the life that is good.
-    uintptr_t held =
-        kaio_memory_make_word(kaio_bits_life(bits), kaio_self.thread_number, KAIO_MEMORY_HELD);
+    // Last, so that nothing lies between.
     if (KAIO_UNLIKELY(atomic_load_explicit(found.word, memory_order_acquire) != held)) {
         return false;
     }
