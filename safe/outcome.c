@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <poll.h>
 
+#include "outcome_count.h"
+
 static int32_t error_of(const kaio_ending *ending) {
     if (ending->kernel_result >= 0) {
         return 0;
@@ -12,15 +14,8 @@ static int32_t error_of(const kaio_ending *ending) {
 }
 
 static kaio_transfer_outcome of_count(const kaio_ending *ending, uint64_t moved_bytes) {
-    if (moved_bytes >= ending->asked_bytes) {
-        return KAIO_TRANSFER_FULL;  // first: a transfer of no bytes is full, it does not end
-    }
-    if (moved_bytes > 0) {
-        return KAIO_TRANSFER_SHORT;
-    }
-    // A write that moves nothing has met no end of file: there is none for it.
     bool is_read = ending->operation == KAIO_READ || ending->operation == KAIO_READV;
-    return is_read ? KAIO_TRANSFER_END : KAIO_TRANSFER_SHORT;
+    return kaio_outcome_of_count(is_read, moved_bytes, ending->asked_bytes);
 }
 
 // ended_early tells whether the end that was asked for is how it ended. A cancelled request moved

@@ -117,13 +117,11 @@ __attribute__((always_inline)) static inline void end_transfer(struct kaio_queue
         end_slowly(queue, slot, out_result);
         return;
     }
-    out_result->outcome = KAIO_TRANSFER_FULL;
     out_result->os_error = 0;
     out_result->refusal = kaio_status_ok();
-    out_result->moved_bytes = slot->iocb.aio_nbytes;
     out_result->range = kaio_slot_range(slot);
     out_result->buffer = (kaio_buffer *)slot->memory;
-    kaio_request_end_usual(queue, slot, kind);
+    out_result->outcome = kaio_request_end_usual(queue, slot, kind, &out_result->moved_bytes);
 }
 
 __attribute__((always_inline)) static inline void hand_out_read(struct run *run,

@@ -102,8 +102,8 @@ void kaio_queue_deliver(struct kaio_queue_place *queue, struct kaio_slot *slot,
     kaio_request_free(queue, slot);
 }
 
-// take_usual is take_one for what is mostly there: a transfer of a buffer that moved all it was
-// asked to, and nothing else to do. False: something else, and nothing has changed.
+// take_usual is take_one for what is mostly there: a transfer of a buffer that the kernel
+// counted the bytes of, and nothing else to do. False: something else, and nothing has changed.
 __attribute__((always_inline)) static inline bool take_usual(struct kaio_queue_place *queue,
                                                              kaio_completion *out_completion) {
     if (KAIO_UNLIKELY(queue->finished_head == KAIO_NO_SLOT ||
@@ -117,21 +117,20 @@ __attribute__((always_inline)) static inline bool take_usual(struct kaio_queue_p
     uint32_t kind = kaio_bits_kind((uintptr_t)slot->iocb.aio_data);
     (void)kaio_request_pop_finished(queue);
     out_completion->operation = (kaio_operation)kind;
-    out_completion->transfer = KAIO_TRANSFER_FULL;
     out_completion->sync = KAIO_SYNC_PENDING;
     out_completion->poll = KAIO_POLL_PENDING;
     out_completion->events.bits = 0;
     out_completion->os_error = 0;
     out_completion->refusal = kaio_status_ok();
     out_completion->range = kaio_slot_range(slot);
-    out_completion->moved_bytes = slot->iocb.aio_nbytes;
     out_completion->user = slot->user;
     out_completion->ticket.bits = slot->iocb.aio_data;
     out_completion->buffer = (kaio_buffer *)slot->memory;
     out_completion->view = NULL;
     out_completion->segments = NULL;
     out_completion->segment_count = 0;
-    kaio_request_end_usual(queue, slot, kind);
+    out_completion->transfer =
+        kaio_request_end_usual(queue, slot, kind, &out_completion->moved_bytes);
     return true;
 }
 

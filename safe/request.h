@@ -12,6 +12,7 @@
 #include "file_pin.h"
 #include "kaio/raw/aio_prep.h"
 #include "kaio/safe/transfer.h"
+#include "outcome_count.h"
 #include "queue_observe.h"
 #include "queue_place.h"
 #include "slots.h"
@@ -285,17 +286,22 @@ static inline void kaio_request_free(struct kaio_queue_place *queue, struct kaio
 }
 
 // kaio_request_is_usual tells whether a request that has ended is what most are: a transfer of a
-// buffer or frame that moved all it was asked to, and nothing else to say of it.
+// buffer or frame that the kernel counted the bytes of, and nothing else to say of it.
 static inline bool kaio_request_is_usual(const struct kaio_slot *slot) {
     return KAIO_LIKELY(slot->memory != 0 && kaio_bits_kind(slot->memory) != KAIO_KIND_VIEW &&
-                       (slot->refusal | slot->flags) == 0 &&
-                       kaio_slot_result(slot) == (int64_t)slot->iocb.aio_nbytes);
+                       (slot->refusal | slot->flags) == 0 && kaio_slot_result(slot) >= 0);
 }
 
-// kaio_request_end_usual counts such a request of `kind`, unpins what it has and frees its slot.
-static inline void kaio_request_end_usual(struct kaio_queue_place *queue, struct kaio_slot *slot,
-                                          uint32_t kind) {
-    kaio_queue_count_outcome(queue, kind, KAIO_TRANSFER_FULL, slot->iocb.aio_nbytes);
+// kaio_request_end_usual tells how such a request of `kind` ended, counts it, unpins what it has
+// and frees its slot.
+static inline kaio_transfer_outcome kaio_request_end_usual(struct kaio_queue_place *queue,
+                                                           struct kaio_slot *slot, uint32_t kind,
+                                                           uint64_t *out_moved_bytes) {
+    uint64_t moved_bytes = (uint64_t)kaio_slot_result(slot);
+    kaio_transfer_outcome outcome =
+        kaio_outcome_of_count(!kaio_kind_is_write(kind), moved_bytes, slot->iocb.aio_nbytes);
+    *out_moved_bytes = moved_bytes;
+    kaio_queue_count_outcome(queue, kind, outcome, moved_bytes);
     kaio_request_allow(slot);
     uintptr_t memory = slot->memory;
     uint32_t index = kaio_bits_index(memory);
@@ -306,6 +312,7 @@ static inline void kaio_request_end_usual(struct kaio_queue_place *queue, struct
         kaio_memory_make_word(kaio_bits_life(memory), kaio_self.thread_number, KAIO_MEMORY_HELD);
     atomic_store_explicit(word, held, memory_order_release);
     kaio_request_free_usual(queue, slot);
+    return outcome;
 }
 
 // kaio_request_free_idle frees an idle request, whose buffers were unpinned before.

@@ -82,12 +82,12 @@ __attribute__((always_inline)) static inline struct found find(uintptr_t bits, u
         .size_bytes = atomic_load_explicit(&buffer->size_bytes, memory_order_relaxed)};
 }
 
-// start answers false when it has changed nothing.
-__attribute__((always_inline)) static inline bool start(struct kaio_queue_place *queue,
-                                                        const kaio_file *file,
-                                                        const struct kaio_transfer *transfer,
-                                                        uint64_t user, uintptr_t bits,
-                                                        uint64_t *out_ticket) {
+// start_in answers false when it has changed nothing.
+__attribute__((always_inline)) static inline bool start_in(struct kaio_queue_place *queue,
+                                                           const kaio_file *file,
+                                                           const struct kaio_transfer *transfer,
+                                                           uint64_t user, uintptr_t bits,
+                                                           uint64_t *out_ticket) {
     uintptr_t held =
         kaio_memory_make_word(kaio_bits_life(bits), kaio_self.thread_number, KAIO_MEMORY_HELD);
     struct found found = find(bits, held);
@@ -138,7 +138,7 @@ __attribute__((always_inline)) static inline bool start_quickly(
         return false;
     }
     uintptr_t memory = (uintptr_t)*move_buffer;
-    if (KAIO_UNLIKELY(!start(place, file, transfer, user, memory, &out_ticket->bits))) {
+    if (KAIO_UNLIKELY(!start_in(place, file, transfer, user, memory, &out_ticket->bits))) {
         kaio_queue_leave();
         return false;
     }

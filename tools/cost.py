@@ -36,35 +36,39 @@ JOB_NAMES = {
 # What an instruction is for: by the innermost function, of those inlined around it, that is here.
 GROUPS = {
     "enter and leave: thread, fork, re-entrance, handle of the queue": (
-        "kaio_queue_enter", "kaio_queue_leave", "kaio_queue_is_ours", "kaio_queue_thread",
+        "kaio_queue_enter", "kaio_queue_enter_same", "kaio_queue_same", "kaio_queue_look",
+        "kaio_queue_leave", "kaio_queue_is_ours", "kaio_queue_thread",
     ),
     "buffer: handle, owner, pin": (
         "kaio_memory_find", "kaio_memory_find_hold", "kaio_memory_find_any_hold", "kaio_memory_of",
         "kaio_memory_pin", "kaio_memory_unpin", "kaio_memory_word", "kaio_memory_held_state",
+        "kaio_memory_make_word", "kaio_buffer_at", "kaio_buffer_good", "find", "find_frame",
     ),
     "file: handle, attachment, pin": (
-        "kaio_attachment_find", "kaio_attachment_unpin", "kaio_detach_dropped",
+        "kaio_attachment_find", "kaio_attachment_known", "kaio_attachment_look",
+        "kaio_attachment_unpin", "kaio_detach_dropped",
         "kaio_file_at", "kaio_file_is_open",
     ),
-    "range, access, alignment, flags": ("is_in_range", "may_transfer"),
+    "range, access, alignment, flags": ("kaio_request_is_in_range", "kaio_request_may_transfer"),
     "place: take, describe to the kernel, stage, free": (
-        "kaio_request_take_slot", "kaio_request_stage", "kaio_request_append_staged",
-        "kaio_request_free", "kaio_request_bits", "fill_iocb", "kaio_raw_prep_pread",
+        "commit", "kaio_request_append_staged", "kaio_request_free_usual", "kaio_raw_prep_pread",
         "kaio_raw_prep_pwrite", "kaio_queue_mark_sent",
     ),
     "settle: event to request, finished list": (
-        "settle", "kaio_queue_claim", "kaio_request_finish", "kaio_request_append_finished",
-        "kaio_request_settle_write", "kaio_request_pop_finished",
+        "settle", "settle_all", "kaio_queue_claim", "kaio_request_finish_claimed",
+        "kaio_request_append_finished_as", "kaio_request_settle_write",
+        "kaio_request_pop_finished",
     ),
     "deliver: outcome, completion": (
-        "kaio_queue_deliver", "deliver", "kaio_request_is_whole", "kaio_queue_count_outcome", "describe_transfer", "kaio_slot_range",
+        "take_usual", "kaio_request_is_usual", "kaio_request_end_usual", "end_slowly",
+        "kaio_queue_deliver", "kaio_queue_count_outcome", "describe_transfer", "kaio_slot_range",
         "kaio_queue_judge", "judge", "kaio_queue_refusal_of", "end_transfer", "hand_out_read",
         "hand_out_write", "hand_out", "step_out", "step_in", "kaio_verdict_from_ending",
         "transfer_verdict", "of_transfer", "of_count",
     ),
     "flush, wait, reap: once a batch; the run loop": (
-        "kaio_queue_send", "kaio_queue_send_inline", "kaio_queue_wait_for", "kaio_queue_wait",
-        "kaio_queue_reap", "reap_ring", "next_done", "go_on", "kaio_queue_run",
+        "kaio_queue_send", "kaio_queue_send_inline", "kaio_queue_wait", "step", "wait_on",
+        "kaio_queue_reap", "reap", "reap_ring", "next_done", "go_on", "kaio_queue_run",
     ),
 }
 REST = "calls, arguments, registers"
