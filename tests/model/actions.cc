@@ -23,6 +23,7 @@ constexpr size_t kQueuesMax = 4;
 // own affair (tests/safe/file_test.cc).
 constexpr size_t kFilesMax = 5;
 constexpr size_t kBuffersMax = 12;
+constexpr size_t kPoolsMax = 2;
 constexpr Bits kUntouched = 0x5a5a5a50;
 
 template <typename T>
@@ -46,6 +47,16 @@ void ExpectMoved(kaio_status status, Bits before, Bits after) {
 
 void ExpectWritten(kaio_status status, Bits out) {
     MODEL_CHECK((out != kUntouched) == kaio_status_is_ok(status), "what was written to an output");
+}
+
+// AlignedBytes is what is adopted of the memory.
+uint8_t *AlignedBytes(Adopted *memory) {
+    return memory->memory.data() + (-reinterpret_cast<uintptr_t>(memory->memory.data()) & 4095);
+}
+
+// MemoryOf is the handle of the buffer or view that a completion has, or 0.
+Bits MemoryOf(const kaio_completion &completion) {
+    return completion.view != nullptr ? BitsOf(completion.view) : BitsOf(completion.buffer);
 }
 
 // ---- queues ----
@@ -96,12 +107,10 @@ void QueueClose(Run *run) {
                     NullArgument(KAIO_SUBJECT_QUEUE));
         return;
     }
-    static uint32_t lost_count;  // contexts that the simulated kernel keeps for ever
-    const bool fails = run->choices.OneIn(64) && lost_count < 64;
+    const bool fails = run->choices.OneIn(64) && run->CanLose();
     kaio_sim_script script = run->script;
     script.destroy_fails = fails;
     run->Play(script);
-    lost_count += fails;
     kaio_queue *queue = As<kaio_queue>(bits);
     const kaio_status status = run->Call([&] { return kaio_queue_close(&queue); });
     run->Expect("queue_close", status, run->model.QueueClose(bits));
@@ -122,14 +131,15 @@ void OnLost(void *context, kaio_completion *completion) {
     Run *run = farewell->run;
     farewell->has_begun = true;
     const bool keeps_buffer = run->choices.Below(2) == 0;
-    const Bits buffer = BitsOf(completion->buffer);
+    const Bits buffer = MemoryOf(*completion);
     run->model.OnLost(farewell->queue, *completion, keeps_buffer);
     run->CountOutcome(*completion);
     if (buffer != 0) {
-        run->CheckBuffer(*run->model.FindBuffer(buffer));
+        run->CheckBuffer(*run->model.FindMemory(buffer));
     }
     if (keeps_buffer) {
         completion->buffer = nullptr;
+        completion->view = nullptr;
     }
     if (run->handler_depth < 2 && run->choices.OneIn(3)) {
         run->StepInHandler();
@@ -170,12 +180,10 @@ void QueueDestroy(Run *run) {
 
 // The kernel can neither tell what became of its requests nor be made to stop: they leak.
 void QueueDestroyInVain(Run *run) {
-    static uint32_t lost_count;
     const Queue *queue = run->AnyQueue();
-    if (queue == nullptr || lost_count >= 256 || !run->choices.OneIn(4)) {
+    if (queue == nullptr || !run->CanLose()) {
         return;
     }
-    ++lost_count;
     kaio_sim_script script = run->script;
     script.destroy_fails = true;
     script.getevents_error_count = 2;
@@ -278,10 +286,10 @@ void QueueTake(Run *run) {
         return;
     }
     run->CountOutcome(got);
-    if (got.buffer == nullptr) {
+    if (MemoryOf(got) == 0) {
         return;
     }
-    run->CheckBuffer(*run->model.FindBuffer(BitsOf(got.buffer)));
+    run->CheckBuffer(*run->model.FindMemory(MemoryOf(got)));
     if (got.transfer == KAIO_TRANSFER_SHORT || run->choices.OneIn(8)) {
         run->kept.push_back(got);
         if (run->kept.size() > 4) {
@@ -538,7 +546,7 @@ void BufferFill(Run *run) {
     run->Count("buffer_as_bytes", buffer == nullptr   ? KAIO_STALE
                                   : buffer->is_pinned ? KAIO_BUSY
                                                       : KAIO_OK);
-    MODEL_CHECK(size == (buffer == nullptr ? 0 : buffer->bytes.size()), static_cast<int64_t>(size));
+    MODEL_CHECK(size == (buffer == nullptr ? 0 : buffer->Size()), static_cast<int64_t>(size));
     MODEL_CHECK(bytes == (buffer == nullptr || buffer->is_pinned ? nullptr : buffer->address),
                 "where the bytes are");
     if (bytes != nullptr) {
@@ -550,7 +558,236 @@ void BufferFill(Run *run) {
     }
 }
 
+// Release is the hook of adopted memory.
+void Release(void *context, void *bytes, size_t size_bytes) {
+    Adopted *memory = static_cast<Adopted *>(context);
+    MODEL_CHECK(bytes == AlignedBytes(memory) && size_bytes == memory->size_bytes,
+                "what was released is not what was adopted");
+    ++memory->released_count;
+}
+
+void BufferAdopt(Run *run) {
+    if (run->model.buffers.size() >= kBuffersMax) {
+        return;
+    }
+    run->model.adopted.push_back(std::make_unique<Adopted>());
+    Adopted *memory = run->model.adopted.back().get();
+    memory->size_bytes = run->choices.Below(2) == 0 ? 512 : 4096;
+    memory->memory.resize(memory->size_bytes + 4096);
+    kaio_buffer *buffer = As<kaio_buffer>(kUntouched);
+    const kaio_status status = run->Call([&] {
+        return kaio_buffer_adopt(AlignedBytes(memory), memory->size_bytes, Release, memory,
+                                 &buffer);
+    });
+    run->Expect("buffer_adopt", status, Answer(KAIO_OK, KAIO_SUBJECT_NONE));
+    run->model.BufferAdopt(BitsOf(buffer), memory);
+    run->model.FindBuffer(BitsOf(buffer))->address = AlignedBytes(memory);
+    MODEL_CHECK(kaio_buffer_as_bytes(buffer) == AlignedBytes(memory), "it was moved");
+}
+
+// ---- views ----
+
+void BufferFreeze(Run *run) {
+    if (run->model.buffers.size() >= kBuffersMax) {
+        return;
+    }
+    const Bits bits = run->PickBuffer();
+    kaio_buffer *buffer = As<kaio_buffer>(bits);
+    kaio_view *view = As<kaio_view>(kUntouched);
+    const kaio_status status = run->Call([&] { return kaio_buffer_freeze(&buffer, &view); });
+    run->Expect("buffer_freeze", status, run->model.BufferFreeze(bits, BitsOf(view)));
+    ExpectMoved(status, bits, BitsOf(buffer));
+    ExpectWritten(status, BitsOf(view));
+}
+
+void ViewShare(Run *run) {
+    if (run->model.buffers.size() >= kBuffersMax) {
+        return;
+    }
+    const Bits bits = run->PickView();
+    kaio_view *other = As<kaio_view>(kUntouched);
+    const kaio_status status =
+        run->Call([&] { return kaio_view_share(As<kaio_view>(bits), &other); });
+    run->Expect("view_share", status, run->model.ViewShare(bits, BitsOf(other)));
+    ExpectWritten(status, BitsOf(other));
+}
+
+void ViewThaw(Run *run) {
+    const Bits bits = run->PickView();
+    kaio_view *view = As<kaio_view>(bits);
+    kaio_buffer *buffer = As<kaio_buffer>(kUntouched);
+    Bits want = kUntouched;
+    const kaio_status status = run->Call([&] { return kaio_view_thaw(&view, &buffer); });
+    run->Expect("view_thaw", status, run->model.ViewThaw(bits, &want));
+    ExpectMoved(status, bits, BitsOf(view));
+    MODEL_CHECK(BitsOf(buffer) == want, "another buffer than was frozen");
+}
+
+void ViewDetach(Run *run) {
+    const Bits bits = run->PickView();
+    const kaio_status status = run->Call([&] { return kaio_view_detach(As<kaio_view>(bits)); });
+    run->Expect("view_detach", status, run->model.ViewDetach(bits));
+}
+
+void ViewDrop(Run *run) {
+    const Bits bits = run->PickView();
+    kaio_view *view = As<kaio_view>(bits);
+    run->CallVoid([&] { kaio_view_drop(&view); });
+    run->model.ViewDrop(bits);
+    MODEL_CHECK(view == nullptr, "a drop consumes");
+    run->Count("view_drop");
+}
+
+void ViewLook(Run *run) {
+    const Bits bits = run->PickView();
+    const Buffer *view = run->model.FindView(bits);
+    const uint8_t *bytes = run->Call([&] { return kaio_view_as_bytes(As<kaio_view>(bits)); });
+    const size_t size = run->Call([&] { return kaio_view_size(As<kaio_view>(bits)); });
+    MODEL_CHECK(size == (view == nullptr ? 0 : view->Size()), static_cast<int64_t>(size));
+    MODEL_CHECK(bytes == (view == nullptr ? nullptr : view->address), "where the bytes are");
+    if (view != nullptr) {
+        run->CheckBuffer(*view);
+    }
+    run->Count("view_as_bytes", view == nullptr ? KAIO_STALE : KAIO_OK);
+}
+
+// ---- pools ----
+
+void PoolOpen(Run *run) {
+    if (run->model.pools.size() >= kPoolsMax) {
+        return;
+    }
+    static const size_t sizes[] = {512, 1000, 4096, 4096};
+    kaio_pool_options options = {};
+    options.buffer_count = 1 + run->choices.Below(4);
+    options.buffer_bytes = sizes[run->choices.Below(4)];
+    options.align_bytes = run->choices.Below(2) == 0 ? 0 : 512;
+    kaio_pool *pool = As<kaio_pool>(kUntouched);
+    if (run->choices.OneIn(16)) {
+        options.buffer_count = 0;
+        const size_t align = options.align_bytes == 0 ? 4096 : options.align_bytes;
+        const size_t bytes = (options.buffer_bytes + align - 1) / align * align;
+        const uint64_t max_count = (SIZE_MAX - 2 * KAIO_BUFFER_ALIGN_MAX_BYTES) / bytes;
+        run->Expect("pool_open", run->Call([&] { return kaio_pool_open(&options, &pool); }),
+                    Answer(KAIO_RANGE, KAIO_SUBJECT_FRAMES,
+                           std::min<uint64_t>(max_count, UINT32_MAX) << 32));
+        ExpectWritten(NullArgument(KAIO_SUBJECT_POOL), BitsOf(pool));
+        return;
+    }
+    const kaio_status status = run->Call([&] { return kaio_pool_open(&options, &pool); });
+    run->Expect("pool_open", status, Answer(KAIO_OK, KAIO_SUBJECT_NONE));
+    const size_t align = options.align_bytes == 0 ? 4096 : options.align_bytes;
+    run->model.PoolNew(BitsOf(pool), options.buffer_count,
+                       (options.buffer_bytes + align - 1) / align * align);
+}
+
+void PoolTake(Run *run) {
+    const Bits bits = run->PickPool();
+    kaio_buffer *buffer = As<kaio_buffer>(kUntouched);
+    const kaio_status status =
+        run->Call([&] { return kaio_pool_take(As<kaio_pool>(bits), &buffer); });
+    run->Expect("pool_take", status, run->model.PoolTake(bits, BitsOf(buffer)));
+    ExpectWritten(status, BitsOf(buffer));
+    if (!kaio_status_is_ok(status)) {
+        return;
+    }
+    Buffer *taken = run->model.FindBuffer(BitsOf(buffer));
+    taken->address = kaio_buffer_as_bytes(buffer);
+    MODEL_CHECK(reinterpret_cast<uintptr_t>(taken->address) % 512 == 0, "alignment");
+    for (const auto &other : run->model.buffers) {
+        MODEL_CHECK(other.get() == taken || other->IsView() || other->address != taken->address,
+                    "two buffers at one place");
+    }
+    const auto left = taken->pool->left.find(taken->address);
+    if (left != taken->pool->left.end()) {
+        taken->bytes = left->second;
+    }
+    run->CheckBuffer(*taken);
+}
+
+void PoolCount(Run *run) {
+    const Bits bits = run->PickPool();
+    const Pool *pool = run->model.FindPool(bits);
+    if (!run->choices.OneIn(8)) {
+        return;  // it reads a file of /proc, which is slow
+    }
+    kaio_pool_counts counts = {};
+    uint32_t out_count = 0;
+    const kaio_status status =
+        run->Call([&] { return kaio_pool_count(As<kaio_pool>(bits), &counts); });
+    run->Expect("pool_count", status, run->model.PoolCount(bits, &out_count));
+    MODEL_CHECK(pool == nullptr ||
+                    (counts.out_count == out_count && counts.buffer_count == pool->buffer_count &&
+                     counts.buffer_bytes == pool->buffer_bytes),
+                "counts of a pool");
+}
+
+void PoolClose(Run *run) {
+    const Bits bits = run->PickPool();
+    kaio_pool *pool = As<kaio_pool>(bits);
+    const kaio_status status = run->Call([&] { return kaio_pool_close(&pool); });
+    run->Expect("pool_close", status, run->model.PoolClose(bits));
+    ExpectMoved(status, bits, BitsOf(pool));
+}
+
+void PoolDrop(Run *run) {
+    const Bits bits = run->PickPool();
+    kaio_pool *pool = As<kaio_pool>(bits);
+    run->CallVoid([&] { kaio_pool_drop(&pool); });
+    run->model.PoolDrop(bits);
+    MODEL_CHECK(pool == nullptr, "a drop consumes");
+    run->Count("pool_drop");
+}
+
 // ---- requests ----
+
+// NewShared makes an idle write of a view, or with `user` a pushed one.
+void NewShared(Run *run, const uint64_t *user) {
+    const Bits queue_bits = run->PickQueue();
+    const Bits view_bits = run->PickView();
+    const Bits file_bits = run->Suitable(run->PickFile(true), view_bits);
+    kaio_queue *queue = As<kaio_queue>(queue_bits);
+    kaio_file *file = As<kaio_file>(file_bits);
+    kaio_view *view = As<kaio_view>(view_bits);
+    const kaio_range range = run->PickRange(file_bits, view_bits);
+    const kaio_rw_flags flags = kaio_rw_flags_from_bits(run->PickFlags(file_bits));
+    kaio_write *write = As<kaio_write>(kUntouched);
+    kaio_ticket ticket = {kUntouched};
+    const kaio_status status = run->Call([&] {
+        return user == nullptr
+                   ? kaio_write_new_shared(queue, file, range, flags, &view, &write)
+                   : kaio_write_start_shared(queue, file, range, flags, *user, &view, &ticket);
+    });
+    const Bits out = user == nullptr ? BitsOf(write) : static_cast<Bits>(ticket.bits);
+    run->Expect(user == nullptr ? "write_new_shared" : "write_start_shared", status,
+                run->model.TransferNew(KAIO_WRITE, queue_bits, file_bits, range, flags.bits,
+                                       view_bits, true, out));
+    ExpectMoved(status, view_bits, BitsOf(view));
+    ExpectWritten(status, out);
+    if (user != nullptr && kaio_status_is_ok(status)) {
+        run->model.Push(out, KAIO_WRITE, *user);
+    }
+}
+
+void WriteNewShared(Run *run) {
+    NewShared(run, nullptr);
+}
+
+void WriteStartShared(Run *run) {
+    const uint64_t user = run->choices.Bits();
+    NewShared(run, &user);
+}
+
+void WriteAbandonShared(Run *run) {
+    const Bits bits = run->PickRequest(KAIO_WRITE);
+    kaio_write *write = As<kaio_write>(bits);
+    kaio_view *view = As<kaio_view>(kUntouched);
+    const kaio_status status = run->Call([&] { return kaio_write_abandon_shared(&write, &view); });
+    Bits want = kUntouched;
+    run->Expect("abandon_shared", status, run->model.Abandon(bits, KAIO_WRITE, true, &want));
+    ExpectMoved(status, bits, BitsOf(write));
+    MODEL_CHECK(BitsOf(view) == want, "the view of an abandoned request");
+}
 
 // New makes an idle request, or with `user` a pushed one.
 void New(Run *run, kaio_operation operation, const uint64_t *user) {
@@ -582,7 +819,7 @@ void New(Run *run, kaio_operation operation, const uint64_t *user) {
         out = is_read ? BitsOf(read) : BitsOf(write);
         out = user == nullptr ? out : static_cast<Bits>(ticket.bits);
         want = run->model.TransferNew(operation, queue_bits, file_bits, range, flags.bits,
-                                      buffer_bits, out);
+                                      buffer_bits, false, out);
         ExpectMoved(got, buffer_bits, BitsOf(buffer));
     } else if (operation == KAIO_SYNC) {
         const kaio_sync_kind kind = static_cast<kaio_sync_kind>(run->choices.Below(4));
@@ -714,7 +951,7 @@ void RequestAbandon(Run *run) {
         }
     });
     Bits want = 0;
-    run->Expect("abandon", status, run->model.Abandon(bits, operation, &want));
+    run->Expect("abandon", status, run->model.Abandon(bits, operation, false, &want));
     const bool is_transfer = operation == KAIO_READ || operation == KAIO_WRITE;
     const Bits after = operation == KAIO_READ    ? BitsOf(read)
                        : operation == KAIO_WRITE ? BitsOf(write)
@@ -793,7 +1030,7 @@ void RestStart(Run *run) {
     const kaio_operation operation =
         run->choices.OneIn(8) ? run->PickTransfer() : completion.operation;
     const Bits queue_bits = run->PickQueue();
-    const Bits file_bits = run->Suitable(run->PickFile(true), BitsOf(completion.buffer));
+    const Bits file_bits = run->Suitable(run->PickFile(true), MemoryOf(completion));
     const kaio_rw_flags flags = kaio_rw_flags_from_bits(run->PickFlags(file_bits));
     kaio_ticket ticket = {kUntouched};
     kaio_queue *queue = As<kaio_queue>(queue_bits);
@@ -810,10 +1047,11 @@ void RestStart(Run *run) {
         range.buffer_offset_bytes += static_cast<uint32_t>(before.moved_bytes);
         range.size_bytes -= static_cast<uint32_t>(before.moved_bytes);
         want = run->model.TransferNew(operation, queue_bits, file_bits, range, flags.bits,
-                                      BitsOf(before.buffer), static_cast<Bits>(ticket.bits));
+                                      MemoryOf(before), before.view != nullptr,
+                                      static_cast<Bits>(ticket.bits));
     }
     run->Expect("rest_start", status, want);
-    ExpectMoved(status, BitsOf(before.buffer), BitsOf(completion.buffer));
+    ExpectMoved(status, MemoryOf(before), MemoryOf(completion));
     ExpectWritten(status, static_cast<Bits>(ticket.bits));
     if (kaio_status_is_ok(status)) {
         run->model.Push(static_cast<Bits>(ticket.bits), operation, before.user);
@@ -826,11 +1064,11 @@ void CompletionDrop(Run *run) {
         return;
     }
     kaio_completion completion = run->kept.back();
-    const Bits buffer = BitsOf(completion.buffer);
+    const Bits memory = MemoryOf(completion);
     run->kept.pop_back();
     run->CallVoid([&] { kaio_completion_drop(&completion); });
-    run->model.BufferDrop(buffer);
-    MODEL_CHECK(completion.buffer == nullptr, "a drop consumes");
+    run->model.MemoryDrop(memory);
+    MODEL_CHECK(MemoryOf(completion) == 0, "a drop consumes");
     run->Count("completion_drop");
 }
 
@@ -942,10 +1180,14 @@ void OtherThread(Run *run) {
             return;
         }
         case 4: {
-            const Bits bits = run->PickBuffer();
+            const bool is_view = run->choices.Below(2) == 0;
+            const Bits bits = is_view ? run->PickView() : run->PickBuffer();
             kaio_buffer *buffer = As<kaio_buffer>(bits);
-            Elsewhere(run, [&] { kaio_buffer_drop(&buffer); });
-            run->model.BufferDropElsewhere(bits);
+            kaio_view *view = As<kaio_view>(bits);
+            Elsewhere(run, [&] { is_view ? kaio_view_drop(&view) : kaio_buffer_drop(&buffer); });
+            if ((is_view ? run->model.FindView(bits) : run->model.FindBuffer(bits)) != nullptr) {
+                run->model.MemoryDropElsewhere(bits);
+            }
             run->Count("elsewhere_drop");
             return;
         }
@@ -994,7 +1236,24 @@ bool AnswersForked(const Model &model) {
         kaio_file_drop(&handle);
         is_good &= fcntl(file->fd, F_GETFD) >= 0;  // it was not closed
     }
+    for (const auto &pool : model.pools) {
+        kaio_pool *handle = As<kaio_pool>(pool->bits);
+        kaio_buffer *buffer = nullptr;
+        if (!pool->is_dropped) {
+            expect(kaio_pool_take(handle, &buffer));
+            expect(kaio_pool_close(&handle));
+        }
+        kaio_pool_drop(&handle);
+    }
     for (const auto &buffer : model.buffers) {
+        if (buffer->IsView()) {
+            kaio_view *view = As<kaio_view>(buffer->bits);
+            kaio_buffer *thawed = nullptr;
+            expect(kaio_view_thaw(&view, &thawed));
+            is_good &= kaio_view_as_bytes(view) == nullptr;
+            kaio_view_drop(&view);
+            continue;
+        }
         kaio_buffer *handle = As<kaio_buffer>(buffer->bits);
         expect(kaio_buffer_detach(handle));
         is_good &= kaio_buffer_as_bytes(handle) == nullptr;
@@ -1041,7 +1300,7 @@ const std::vector<Action> kActions = {
     {"queue_open", 300, QueueOpen},
     {"queue_close", 60, QueueClose},
     {"queue_destroy", 60, QueueDestroy},
-    {"queue_destroy_in_vain", 2, QueueDestroyInVain},
+    {"queue_destroy_in_vain", 4, QueueDestroyInVain},
     {"queue_drop", 15, QueueDrop},
     {"queue_detach", 40, QueueDetach},
     {"queue_attach", 120, QueueAttach},
@@ -1064,6 +1323,21 @@ const std::vector<Action> kActions = {
     {"buffer_detach", 60, BufferDetach},
     {"buffer_drop", 150, BufferDrop},
     {"buffer_fill", 500, BufferFill},
+    {"buffer_adopt", 120, BufferAdopt},
+    {"buffer_freeze", 200, BufferFreeze},
+    {"view_share", 200, ViewShare},
+    {"view_thaw", 120, ViewThaw},
+    {"view_detach", 30, ViewDetach},
+    {"view_drop", 120, ViewDrop},
+    {"view_as_bytes", 60, ViewLook},
+    {"pool_open", 60, PoolOpen},
+    {"pool_take", 300, PoolTake},
+    {"pool_count", 8, PoolCount},
+    {"pool_close", 40, PoolClose},
+    {"pool_drop", 15, PoolDrop},
+    {"write_new_shared", 200, WriteNewShared},
+    {"write_start_shared", 400, WriteStartShared},
+    {"abandon_shared", 40, WriteAbandonShared},
     {"request_new", 900, RequestNew},
     {"request_start", 1500, RequestStart},
     {"new_with_null", 20, NewWithNull},

@@ -5,6 +5,7 @@
 // repeats it. Progress goes to a terminal on stderr, the summary to stdout.
 
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -60,6 +61,11 @@ int main(int argc, char **argv) {
     }
     if (episodes == 0) {
         episodes = (steps + kaio_model::kEpisodeSteps - 1) / kaio_model::kEpisodeSteps;
+    }
+    rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {  // some stay open for ever
+        files.rlim_cur = files.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &files);
     }
     prctl(PR_SET_TIMERSLACK, 1);  // short waits are short
     episodes_wanted = episodes;

@@ -90,8 +90,23 @@ File *Model::FindFile(Bits bits) {
 }
 
 Buffer *Model::FindBuffer(Bits bits) {
-    Buffer *buffer = Find(buffers, bits);
-    return buffer == nullptr || buffer->is_posted ? nullptr : buffer;
+    Buffer *buffer = FindMemory(bits);
+    return buffer == nullptr || buffer->IsView() ? nullptr : buffer;
+}
+
+Buffer *Model::FindView(Bits bits) {
+    Buffer *view = FindMemory(bits);
+    return view == nullptr || !view->IsView() ? nullptr : view;
+}
+
+Buffer *Model::FindMemory(Bits bits) {
+    Buffer *memory = Find(buffers, bits);
+    return memory == nullptr || memory->is_posted ? nullptr : memory;
+}
+
+Pool *Model::FindPool(Bits bits) {
+    Pool *pool = Find(pools, bits);
+    return pool == nullptr || pool->is_dropped ? nullptr : pool;
 }
 
 Request *Model::FindRequest(Bits bits) {
@@ -189,7 +204,11 @@ Census Model::Living() const {
     Census census;
     census.queue_count = static_cast<uint32_t>(queues.size());
     census.file_count = static_cast<uint32_t>(files.size());
-    census.buffer_count = static_cast<uint32_t>(buffers.size());
+    for (const auto &buffer : buffers) {
+        census.view_count += buffer->IsView();
+        census.buffer_count += !buffer->IsView() && buffer->pool == nullptr;
+    }
+    census.region_count = static_cast<uint32_t>(pools.size());
     return census;
 }
 
@@ -351,7 +370,7 @@ void Model::Transfer(Request *request, const kaio_sim_note &note) {
     Content *content = request->file->resource->content;
     const size_t count = note.answer < 0 ? 0 : static_cast<size_t>(note.answer);
     MODEL_CHECK(count <= asked_bytes, note.answer);
-    uint8_t *bytes = request->buffer->bytes.data() + request->range.buffer_offset_bytes;
+    uint8_t *bytes = request->buffer->Content().data() + request->range.buffer_offset_bytes;
     size_t offset = static_cast<size_t>(request->range.file_offset_bytes);
     if (request->operation == KAIO_READ) {
         CheckRead(*request, note, asked_bytes);
@@ -679,7 +698,9 @@ void Model::CheckCompletion(const Request &request, const kaio_completion &got) 
     want.ticket.bits = request.bits;
     if (request.buffer != nullptr) {
         want.range = request.range;
-        want.buffer = reinterpret_cast<kaio_buffer *>(request.buffer->bits);
+        const Bits memory = request.buffer->bits;
+        want.buffer = request.buffer->IsView() ? nullptr : reinterpret_cast<kaio_buffer *>(memory);
+        want.view = request.buffer->IsView() ? reinterpret_cast<kaio_view *>(memory) : nullptr;
     }
     if (request.refusal != KAIO_OK) {
         want.refusal = Answer(request.refusal, KAIO_SUBJECT_REQUEST);
@@ -733,7 +754,8 @@ void Model::CheckCompletion(const Request &request, const kaio_completion &got) 
     MODEL_CHECK(memcmp(&got.refusal, &want.refusal, sizeof got.refusal) == 0, text);
     MODEL_CHECK(memcmp(&got.range, &want.range, sizeof got.range) == 0, text);
     MODEL_CHECK(got.moved_bytes == want.moved_bytes && got.user == want.user &&
-                    got.ticket.bits == want.ticket.bits && got.buffer == want.buffer,
+                    got.ticket.bits == want.ticket.bits && got.buffer == want.buffer &&
+                    got.view == want.view && got.segments == nullptr && got.segment_count == 0,
                 text);
 }
 
@@ -1039,8 +1061,8 @@ void Model::OnLost(Bits bits, const kaio_completion &got, bool keeps_buffer) {
     Free(request);
 }
 
-void Model::AfterLost(Bits buffer) {
-    BufferDrop(buffer);
+void Model::AfterLost(Bits memory) {
+    MemoryDrop(memory);
 }
 
 // EndDestroy ends a queue whose requests were lost, but for those that the kernel may still have.
@@ -1081,7 +1103,7 @@ kaio_destroy_report Model::DestroyQuietly(Queue *queue) {
         const Bits buffer = request->buffer == nullptr ? 0 : request->buffer->bits;
         Free(request);
         queue->report.dropped_count += buffer != 0;
-        BufferDrop(buffer);
+        Drop(FindMemory(buffer));  // in another thread, too, which collects nothing for this one
         i = std::min(i, requests.size());
     }
     return EndDestroy(queue);
@@ -1291,9 +1313,30 @@ void Model::BufferNew(Bits bits, size_t size_bytes) {
     buffers.back()->bytes.resize(size_bytes);
 }
 
+void Model::BufferAdopt(Bits bits, Adopted *memory) {
+    BufferNew(bits, memory->size_bytes);
+    buffers.back()->adopted = memory;
+}
+
+// Erase ends a buffer, or a view and with the last one the buffer.
 void Model::Erase(Buffer *buffer) {
     stale.push_back(buffer->bits);
+    Buffer *frozen = buffer->frozen;
+    Pool *pool = buffer->pool;
+    if (buffer->adopted != nullptr) {
+        buffer->adopted->is_over = true;
+    }
+    if (pool != nullptr) {
+        pool->left[buffer->address] = buffer->bytes;
+        --pool->out_count;
+    }
     Remove(&buffers, buffer);
+    if (pool != nullptr && pool->is_dropped && pool->out_count == 0) {
+        EndPool(pool);
+    }
+    if (frozen != nullptr && --frozen->view_count == 0) {
+        Erase(frozen);
+    }
 }
 
 kaio_status Model::LookBuffer(Bits bits, Buffer **out_buffer) {
@@ -1308,6 +1351,18 @@ kaio_status Model::LookBuffer(Bits bits, Buffer **out_buffer) {
     return Answer(KAIO_OK, KAIO_SUBJECT_NONE);
 }
 
+kaio_status Model::LookView(Bits bits, Buffer **out_view) {
+    Buffer *view = FindView(bits);
+    if (view == nullptr) {
+        return Missing(bits, KAIO_SUBJECT_VIEW);
+    }
+    if (view->is_pinned) {
+        return Answer(KAIO_BUSY, KAIO_SUBJECT_VIEW);
+    }
+    *out_view = view;
+    return Answer(KAIO_OK, KAIO_SUBJECT_NONE);
+}
+
 kaio_status Model::BufferDetach(Bits bits) {
     Buffer *buffer = nullptr;
     const kaio_status status = LookBuffer(bits, &buffer);
@@ -1317,16 +1372,30 @@ kaio_status Model::BufferDetach(Bits bits) {
     return status;
 }
 
-void Model::BufferDrop(Bits bits) {
-    Collect();
-    Buffer *buffer = FindBuffer(bits);
-    if (buffer != nullptr && !buffer->is_pinned) {
-        Erase(buffer);
+// Drop ends what nobody has pinned.
+void Model::Drop(Buffer *memory) {
+    if (memory != nullptr && !memory->is_pinned) {
+        Erase(memory);
     }
 }
 
-void Model::BufferDropElsewhere(Bits bits) {
-    Buffer *buffer = FindBuffer(bits);
+void Model::BufferDrop(Bits bits) {
+    Collect();
+    Drop(FindBuffer(bits));
+}
+
+void Model::ViewDrop(Bits bits) {
+    Collect();
+    Drop(FindView(bits));
+}
+
+void Model::MemoryDrop(Bits bits) {
+    Collect();
+    Drop(FindMemory(bits));
+}
+
+void Model::MemoryDropElsewhere(Bits bits) {
+    Buffer *buffer = FindMemory(bits);
     if (buffer == nullptr || buffer->is_pinned) {
         return;
     }
@@ -1347,14 +1416,141 @@ void Model::Collect() {
         Buffer *buffer = buffers[i].get();
         if (buffer->is_posted && buffer->is_bound && !buffer->is_pinned) {
             Erase(buffer);
+            i = std::min(i, buffers.size());
         }
+    }
+}
+
+// ---- views ----
+
+Buffer *Model::MakeView(Buffer *buffer, Bits bits) {
+    IsNew(bits);
+    buffers.push_back(std::make_unique<Buffer>());
+    Buffer *view = buffers.back().get();
+    view->bits = bits;
+    view->address = buffer->address;
+    view->frozen = buffer;
+    ++buffer->view_count;
+    return view;
+}
+
+kaio_status Model::BufferFreeze(Bits bits, Bits view) {
+    Buffer *buffer = nullptr;
+    const kaio_status status = LookBuffer(bits, &buffer);
+    if (buffer != nullptr) {
+        buffer->is_pinned = true;
+        buffer->is_bound = false;
+        MakeView(buffer, view);
+    }
+    return status;
+}
+
+kaio_status Model::ViewShare(Bits bits, Bits other) {
+    Buffer *view = nullptr;
+    const kaio_status status = LookView(bits, &view);
+    if (view != nullptr) {
+        view->is_bound = true;
+        MakeView(view->frozen, other);
+    }
+    return status;
+}
+
+kaio_status Model::ViewThaw(Bits bits, Bits *buffer) {
+    Buffer *view = nullptr;
+    const kaio_status status = LookView(bits, &view);
+    if (view == nullptr) {
+        return status;
+    }
+    view->is_bound = true;
+    Buffer *frozen = view->frozen;
+    if (frozen->view_count > 1) {
+        return Answer(KAIO_BUSY, KAIO_SUBJECT_VIEW, frozen->view_count - 1);
+    }
+    *buffer = frozen->bits;
+    frozen->view_count = 0;
+    frozen->is_pinned = false;
+    frozen->is_bound = true;
+    stale.push_back(bits);
+    Remove(&buffers, view);
+    return status;
+}
+
+kaio_status Model::ViewDetach(Bits bits) {
+    Buffer *view = nullptr;
+    const kaio_status status = LookView(bits, &view);
+    if (view != nullptr) {
+        view->is_bound = false;
+    }
+    return status;
+}
+
+// ---- pools ----
+
+void Model::PoolNew(Bits bits, uint32_t buffer_count, size_t buffer_bytes) {
+    IsNew(bits);
+    pools.push_back(std::make_unique<Pool>());
+    pools.back()->bits = bits;
+    pools.back()->buffer_count = buffer_count;
+    pools.back()->buffer_bytes = buffer_bytes;
+}
+
+void Model::EndPool(Pool *pool) {
+    stale.push_back(pool->bits);
+    Remove(&pools, pool);
+}
+
+kaio_status Model::PoolTake(Bits bits, Bits buffer) {
+    Collect();
+    Pool *pool = FindPool(bits);
+    if (pool == nullptr) {
+        return Missing(bits, KAIO_SUBJECT_POOL);
+    }
+    if (pool->out_count == pool->buffer_count) {
+        return Answer(KAIO_FULL, KAIO_SUBJECT_POOL, pool->buffer_count);
+    }
+    BufferNew(buffer, pool->buffer_bytes);
+    buffers.back()->is_bound = true;
+    buffers.back()->pool = pool;
+    ++pool->out_count;
+    return Answer(KAIO_OK, KAIO_SUBJECT_NONE);
+}
+
+kaio_status Model::PoolCount(Bits bits, uint32_t *out_count) {
+    const Pool *pool = FindPool(bits);
+    if (pool == nullptr) {
+        return Missing(bits, KAIO_SUBJECT_POOL);
+    }
+    *out_count = pool->out_count;
+    return Answer(KAIO_OK, KAIO_SUBJECT_NONE);
+}
+
+kaio_status Model::PoolClose(Bits bits) {
+    Collect();
+    Pool *pool = FindPool(bits);
+    if (pool == nullptr) {
+        return Missing(bits, KAIO_SUBJECT_POOL);
+    }
+    if (pool->out_count > 0) {
+        return Answer(KAIO_BUSY, KAIO_SUBJECT_POOL, pool->out_count);
+    }
+    EndPool(pool);
+    return Answer(KAIO_OK, KAIO_SUBJECT_NONE);
+}
+
+void Model::PoolDrop(Bits bits) {
+    Collect();
+    Pool *pool = FindPool(bits);
+    if (pool != nullptr && pool->out_count == 0) {
+        EndPool(pool);
+    } else if (pool != nullptr) {
+        pool->is_dropped = true;
     }
 }
 
 // ---- requests ----
 
 kaio_status Model::CheckRange(kaio_range range, const Buffer &buffer) {
-    const uint64_t size = buffer.bytes.size();
+    const uint64_t size = buffer.Size();
     if (range.size_bytes > KAIO_TRANSFER_SIZE_MAX_BYTES) {
         return Answer(KAIO_RANGE, KAIO_SUBJECT_SIZE,
                       Pair(range.size_bytes, KAIO_TRANSFER_SIZE_MAX_BYTES));
@@ -1441,14 +1637,15 @@ static void Describe(Request *request, kaio_range range, uint32_t flags) {
 }
 
 kaio_status Model::TransferNew(kaio_operation operation, Bits queue_bits, Bits file_bits,
-                               kaio_range range, uint32_t flags, Bits buffer_bits, Bits bits) {
+                               kaio_range range, uint32_t flags, Bits memory_bits, bool is_view,
+                               Bits bits) {
     Queue *queue = nullptr;
     kaio_status status = Enter(queue_bits, &queue);
     if (queue == nullptr) {
         return status;
     }
     Buffer *buffer = nullptr;
-    status = LookBuffer(buffer_bits, &buffer);
+    status = is_view ? LookView(memory_bits, &buffer) : LookBuffer(memory_bits, &buffer);
     if (buffer == nullptr) {
         return status;
     }
@@ -1546,11 +1743,14 @@ void Model::PushElsewhere(Bits bits, kaio_operation operation) {
     }
 }
 
-kaio_status Model::Abandon(Bits bits, kaio_operation operation, Bits *buffer) {
+kaio_status Model::Abandon(Bits bits, kaio_operation operation, bool is_shared, Bits *memory) {
     Request *request = nullptr;
     const kaio_status status = EnterRequest(bits, operation, false, &request);
     if (request != nullptr) {
-        *buffer = request->buffer == nullptr ? 0 : request->buffer->bits;
+        if (request->buffer != nullptr && request->buffer->IsView() != is_shared) {
+            return Answer(KAIO_ACCESS, is_shared ? KAIO_SUBJECT_BUFFER : KAIO_SUBJECT_VIEW);
+        }
+        *memory = request->buffer == nullptr ? 0 : request->buffer->bits;
         Free(request);
     }
     return status;
@@ -1562,7 +1762,7 @@ void Model::Drop(Bits bits, kaio_operation operation) {
     if (request != nullptr) {
         const Bits buffer = request->buffer == nullptr ? 0 : request->buffer->bits;
         Free(request);
-        BufferDrop(buffer);
+        MemoryDrop(buffer);
     }
 }
 
@@ -1612,6 +1812,9 @@ kaio_status Model::Retype(Bits bits, kaio_operation from, Bits new_bits) {
     kaio_status status = EnterRequest(bits, from, false, &request);
     if (request == nullptr) {
         return status;
+    }
+    if (request->buffer->IsView()) {
+        return Answer(KAIO_ACCESS, KAIO_SUBJECT_VIEW);
     }
     if (request->file->is_dropped) {
         return Answer(KAIO_STALE, KAIO_SUBJECT_FILE);

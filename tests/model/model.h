@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
@@ -28,13 +29,45 @@ using Bits = uintptr_t;
 struct Queue;
 struct Request;
 
+// Memory that was adopted: its hook must be called once, when the model says so.
+struct Adopted {
+    std::vector<uint8_t> memory;  // more than is adopted, for an address that is aligned
+    size_t size_bytes = 0;
+    uint32_t released_count = 0;
+    bool is_over = false;
+};
+
+struct Pool {
+    Bits bits = 0;
+    uint32_t buffer_count = 0;
+    size_t buffer_bytes = 0;
+    uint32_t out_count = 0;
+    bool is_dropped = false;                         // to end with its last buffer
+    std::map<uint8_t *, std::vector<uint8_t>> left;  // what the last owner left, by address
+};
+
+// A buffer, also an adopted one and one of a pool; or a view of one.
 struct Buffer {
     Bits bits = 0;
     uint8_t *address = nullptr;
-    std::vector<uint8_t> bytes;  // what must be in it
-    bool is_pinned = false;
-    bool is_bound = false;   // to the main thread
-    bool is_posted = false;  // another thread dropped it
+    std::vector<uint8_t> bytes;  // what must be in it; a view has none of its own
+    bool is_pinned = false;      // by a request, or by views
+    bool is_bound = false;       // to the main thread
+    bool is_posted = false;      // another thread dropped it
+    Buffer *frozen = nullptr;    // of a view: the buffer
+    uint32_t view_count = 0;     // of a buffer
+    Pool *pool = nullptr;
+    Adopted *adopted = nullptr;
+
+    bool IsView() const {
+        return frozen != nullptr;
+    }
+    std::vector<uint8_t> &Content() {
+        return frozen != nullptr ? frozen->bytes : bytes;
+    }
+    size_t Size() const {
+        return frozen != nullptr ? frozen->bytes.size() : bytes.size();
+    }
 };
 
 struct File {
@@ -123,6 +156,8 @@ struct Census {
     uint32_t queue_count = 0;
     uint32_t file_count = 0;
     uint32_t buffer_count = 0;
+    uint32_t view_count = 0;
+    uint32_t region_count = 0;
 };
 
 class Model {
@@ -132,7 +167,9 @@ class Model {
     // ---- what there is ----
     std::vector<std::unique_ptr<Queue>> queues;
     std::vector<std::unique_ptr<File>> files;
-    std::vector<std::unique_ptr<Buffer>> buffers;
+    std::vector<std::unique_ptr<Buffer>> buffers;  // and views
+    std::vector<std::unique_ptr<Pool>> pools;
+    std::vector<std::unique_ptr<Adopted>> adopted;
     std::vector<std::unique_ptr<Request>> requests;  // not taken yet
     std::vector<Bits> stale;                         // handles that were good once
     std::vector<Note> log;
@@ -140,6 +177,9 @@ class Model {
     Queue *FindQueue(Bits bits);
     File *FindFile(Bits bits);      // open ones
     Buffer *FindBuffer(Bits bits);  // that are not given up
+    Buffer *FindView(Bits bits);
+    Buffer *FindMemory(Bits bits);  // either
+    Pool *FindPool(Bits bits);
     Request *FindRequest(Bits bits);
     Request *RequestOf(uint64_t id);
     uint32_t Count(const Queue *queue, State state) const;
@@ -171,7 +211,7 @@ class Model {
     // Destroying with a handler: OnLost for each request that comes, AfterLost when its handler
     // returns, QueueDestroy at last, which is told whether any came.
     void OnLost(Bits queue, const kaio_completion &got, bool keeps_buffer);
-    void AfterLost(Bits buffer);  // which the completion still has, or 0
+    void AfterLost(Bits memory);  // which the completion still has, or 0
     kaio_status QueueDestroy(Bits queue, bool has_handler, bool has_begun,
                              kaio_destroy_report *report);
     void QueueDrop(Bits queue);
@@ -186,18 +226,30 @@ class Model {
     bool IsOwned(int fd) const;
 
     void BufferNew(Bits buffer, size_t size_bytes);
+    void BufferAdopt(Bits buffer, Adopted *memory);
     kaio_status BufferDetach(Bits buffer);
     void BufferDrop(Bits buffer);
-    void BufferDropElsewhere(Bits buffer);
+    kaio_status BufferFreeze(Bits buffer, Bits view);
+    kaio_status ViewShare(Bits view, Bits other);
+    kaio_status ViewThaw(Bits view, Bits *buffer);
+    kaio_status ViewDetach(Bits view);
+    void ViewDrop(Bits view);
+    void MemoryDrop(Bits memory);
+    void MemoryDropElsewhere(Bits memory);
+    void PoolNew(Bits pool, uint32_t buffer_count, size_t buffer_bytes);
+    kaio_status PoolTake(Bits pool, Bits buffer);
+    kaio_status PoolCount(Bits pool, uint32_t *out_count);
+    kaio_status PoolClose(Bits pool);
+    void PoolDrop(Bits pool);
     void Collect();  // what other threads dropped
 
     kaio_status TransferNew(kaio_operation operation, Bits queue, Bits file, kaio_range range,
-                            uint32_t flags, Bits buffer, Bits request);
+                            uint32_t flags, Bits memory, bool is_view, Bits request);
     kaio_status SyncNew(Bits queue, Bits file, kaio_sync_kind kind, Bits request);
     kaio_status PollNew(Bits queue, Bits file, kaio_poll_events events, Bits request);
     uint64_t Push(Bits request, kaio_operation operation, uint64_t user);
     void PushElsewhere(Bits request, kaio_operation operation);
-    kaio_status Abandon(Bits request, kaio_operation operation, Bits *buffer);
+    kaio_status Abandon(Bits request, kaio_operation operation, bool is_shared, Bits *memory);
     void Drop(Bits request, kaio_operation operation);
     kaio_status SetPriority(Bits request, kaio_operation operation, kaio_priority priority);
     kaio_status Retarget(Bits request, kaio_operation operation, Bits file, kaio_range range,
@@ -248,6 +300,10 @@ class Model {
                               kaio_range range, uint32_t flags);
     kaio_status CheckRange(kaio_range range, const Buffer &buffer);
     kaio_status LookBuffer(Bits bits, Buffer **out_buffer);
+    kaio_status LookView(Bits bits, Buffer **out_view);
+    Buffer *MakeView(Buffer *buffer, Bits bits);
+    void Drop(Buffer *memory);
+    void EndPool(Pool *pool);
     Request *Make(kaio_operation operation, Queue *queue, File *file, Bits bits);
     void Leave(Queue *queue, File *file);
     void LeaveOwn(File *file, uint32_t *pins, uint32_t *queue_count);

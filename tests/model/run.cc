@@ -28,9 +28,22 @@ std::string Text(const kaio_queue_counts &counts) {
     return text;
 }
 
-std::string Text(uint32_t queue_count, uint32_t file_count, uint32_t buffer_count) {
-    return std::to_string(queue_count) + " queues, " + std::to_string(file_count) + " files, " +
-           std::to_string(buffer_count) + " buffers";
+std::string Text(const Census &census) {
+    return std::to_string(census.queue_count) + " queues, " + std::to_string(census.file_count) +
+           " files, " + std::to_string(census.buffer_count) + " buffers, " +
+           std::to_string(census.view_count) + " views, " + std::to_string(census.region_count) +
+           " pools";
+}
+
+Census Counted() {
+    const kaio_testing_census got = kaio_testing_count();
+    Census census;
+    census.queue_count = got.queue_count;
+    census.file_count = got.file_count;
+    census.buffer_count = got.buffer_count;
+    census.view_count = got.view_count;
+    census.region_count = got.region_count;
+    return census;
 }
 
 // FirstDifference finds the first counter that differs: all are 64 bits wide.
@@ -152,7 +165,7 @@ void Run::Interrupt() {
     if (request != nullptr && std::count(strayed_.begin(), strayed_.end(), request->id) > 0) {
         request = nullptr;
     }
-    const uint32_t choice = choices.Below(8);
+    const uint32_t choice = choices.Below(10);
     const int saved_errno = errno;
     switch (choice) {
         case 0: {
@@ -191,6 +204,24 @@ void Run::Interrupt() {
                 Count("interrupted_drop", is_there ? KAIO_REENTERED : KAIO_STALE);
             }
             break;
+        case 8: {
+            kaio_buffer *buffer = As<kaio_buffer>(PickBuffer());
+            kaio_view *view = nullptr;
+            Expect("interrupted_call", kaio_buffer_freeze(&buffer, &view),
+                   Answer(KAIO_REENTERED, KAIO_SUBJECT_BUFFER));
+            break;
+        }
+        case 9: {
+            const Bits bits = PickPool();
+            kaio_buffer *buffer = nullptr;
+            const bool is_there = model.FindPool(bits) != nullptr;
+            Expect("interrupted_call", kaio_pool_take(As<kaio_pool>(bits), &buffer),
+                   Answer(is_there    ? KAIO_REENTERED
+                          : bits == 0 ? KAIO_NULL_ARGUMENT
+                                      : KAIO_STALE,
+                          KAIO_SUBJECT_POOL));
+            break;
+        }
         case 5:
             if (request != nullptr && request->operation == KAIO_READ) {
                 kaio_read *read = As<kaio_read>(request->bits);
@@ -257,7 +288,8 @@ Request *Run::AnyIdle() {
 Bits Run::Invented() {
     const Bits bits = Invent();
     const bool is_good = model.FindQueue(bits) != nullptr || model.FindFile(bits) != nullptr ||
-                         model.FindBuffer(bits) != nullptr || model.FindRequest(bits) != nullptr;
+                         model.FindMemory(bits) != nullptr || model.FindPool(bits) != nullptr ||
+                         model.FindRequest(bits) != nullptr;
     return is_good ? 0 : bits;
 }
 
@@ -272,6 +304,9 @@ Bits Run::OfAnyKind() {
     }
     for (const auto &buffer : model.buffers) {
         live.push_back(buffer->bits);
+    }
+    for (const auto &pool : model.pools) {
+        live.push_back(pool->bits);
     }
     for (const auto &request : model.requests) {
         live.push_back(request->bits);
@@ -316,19 +351,39 @@ Bits Run::PickFile(bool is_for_transfer) {
     return file->bits;
 }
 
-Bits Run::PickBuffer() {
+Bits Run::PickMemory(bool is_view) {
     const size_t count = model.buffers.size();
     if (count == 0 || choices.OneIn(24)) {
         return Bad();
     }
     const uint32_t first = choices.Below(static_cast<uint32_t>(count));
+    const Buffer *any = nullptr;
     for (size_t n = 0; n < count; ++n) {  // a held one, if there is one
         const Buffer *buffer = model.buffers[(first + n) % count].get();
+        if (buffer->IsView() != is_view) {
+            continue;
+        }
         if (!buffer->is_pinned && !buffer->is_posted) {
             return buffer->bits;
         }
+        any = buffer;
     }
-    return model.buffers[first]->bits;
+    return any == nullptr ? Bad() : any->bits;
+}
+
+Bits Run::PickBuffer() {
+    return PickMemory(false);
+}
+
+Bits Run::PickView() {
+    return PickMemory(true);
+}
+
+Bits Run::PickPool() {
+    const size_t count = model.pools.size();
+    return count == 0 || choices.OneIn(24)
+               ? Bad()
+               : model.pools[choices.Below(static_cast<uint32_t>(count))]->bits;
 }
 
 Bits Run::PickRequest(kaio_operation operation) {
@@ -364,9 +419,9 @@ kaio_operation Run::PickOperation() {
 }
 
 kaio_range Run::PickRange(Bits file_bits, Bits buffer_bits) {
-    const Buffer *buffer = model.FindBuffer(buffer_bits);
+    const Buffer *buffer = model.FindMemory(buffer_bits);
     const File *file = model.FindFile(file_bits);
-    const uint32_t size = buffer == nullptr ? 512 : static_cast<uint32_t>(buffer->bytes.size());
+    const uint32_t size = buffer == nullptr ? 512 : static_cast<uint32_t>(buffer->Size());
     const bool is_direct = file != nullptr && file->alignment.is_direct;
     kaio_range range = {};
     if (is_direct && !choices.OneIn(4)) {
@@ -401,10 +456,10 @@ kaio_range Run::PickRange(Bits file_bits, Bits buffer_bits) {
 // Suitable gives `file`, or another for a buffer whose address is only by chance as direct I/O
 // needs it.
 Bits Run::Suitable(Bits file_bits, Bits buffer_bits) {
-    const Buffer *buffer = model.FindBuffer(buffer_bits);
+    const Buffer *buffer = model.FindMemory(buffer_bits);
     const File *file = model.FindFile(file_bits);
     const bool is_direct = file != nullptr && file->alignment.is_direct;
-    return is_direct && buffer != nullptr && buffer->bytes.size() < 512 ? 0 : file_bits;
+    return is_direct && buffer != nullptr && buffer->Size() < 512 ? 0 : file_bits;
 }
 
 uint32_t Run::PickFlags(Bits file_bits) {
@@ -469,8 +524,8 @@ Run::~Run() {
 }
 
 void Run::CheckBuffer(const Buffer &buffer) {
-    MODEL_CHECK(memcmp(buffer.address, buffer.bytes.data(), buffer.bytes.size()) == 0,
-                "bytes of a buffer");
+    const std::vector<uint8_t> &bytes = buffer.IsView() ? buffer.frozen->bytes : buffer.bytes;
+    MODEL_CHECK(memcmp(buffer.address, bytes.data(), bytes.size()) == 0, "bytes of a buffer");
 }
 
 // CheckAll compares all that can be asked for without a change.
@@ -505,18 +560,30 @@ void Run::CheckAll() {
                         std::to_string(FirstDifference(counted, counters)));
     }
     for (const auto &buffer : model.buffers) {
-        MODEL_CHECK((kaio_buffer_size(As<kaio_buffer>(buffer->bits)) == 0) == buffer->is_posted,
+        const size_t size = buffer->IsView() ? kaio_view_size(As<kaio_view>(buffer->bits))
+                                             : kaio_buffer_size(As<kaio_buffer>(buffer->bits));
+        MODEL_CHECK((size == 0) == buffer->is_posted,
                     buffer->is_posted ? "a buffer that was given up is good" : "a buffer is gone");
     }
-    const kaio_testing_census got = kaio_testing_count();
-    const Census want = model.Living();
-    MODEL_CHECK(got.queue_count == want.queue_count + model.leaked.queue_count &&
-                    got.file_count == want.file_count + model.leaked.file_count &&
-                    got.buffer_count == want.buffer_count + model.leaked.buffer_count,
-                Text(got.queue_count, got.file_count, got.buffer_count) + " live, the model: " +
-                    Text(want.queue_count + model.leaked.queue_count,
-                         want.file_count + model.leaked.file_count,
-                         want.buffer_count + model.leaked.buffer_count));
+    for (size_t i = model.adopted.size(); i-- > 0;) {
+        const Adopted &memory = *model.adopted[i];
+        MODEL_CHECK(memory.released_count == (memory.is_over ? 1 : 0),
+                    memory.is_over ? "adopted memory was not released" : "it was released early");
+        if (memory.is_over) {
+            model.adopted.erase(model.adopted.begin() + static_cast<ptrdiff_t>(i));
+        }
+    }
+    const Census got = Counted();
+    Census want = model.Living();
+    want.queue_count += model.leaked.queue_count;
+    want.file_count += model.leaked.file_count;
+    want.buffer_count += model.leaked.buffer_count;
+    want.view_count += model.leaked.view_count;
+    want.region_count += model.leaked.region_count;
+    MODEL_CHECK(got.queue_count == want.queue_count && got.file_count == want.file_count &&
+                    got.buffer_count == want.buffer_count && got.view_count == want.view_count &&
+                    got.region_count == want.region_count,
+                Text(got) + " live, the model: " + Text(want));
 }
 
 void Run::StepInHandler() {
@@ -546,6 +613,15 @@ void Run::Step() {
     CheckAll();
 }
 
+void Run::DropPools(bool really) {
+    for (size_t i = model.pools.size(); really && i-- > 0;) {
+        const Bits bits = model.pools[i]->bits;
+        kaio_pool *pool = As<kaio_pool>(bits);
+        CallVoid([&] { kaio_pool_drop(&pool); });
+        model.PoolDrop(bits);
+    }
+}
+
 // EndAll ends what is there, in an order of its own, and looks for what is left.
 void Run::EndAll() {
     kaio_sim_script calm = {};
@@ -565,15 +641,18 @@ void Run::EndAll() {
         CallVoid([&] { kaio_file_drop(&file); });
         model.FileDrop(bits, false);
     }
+    DropPools(choices.Below(2) == 0);
     for (size_t i = model.buffers.size(); i-- > 0;) {
-        const Bits bits = model.buffers[std::min(i, model.buffers.size() - 1)]->bits;
+        const Buffer &memory = *model.buffers[i];
+        const Bits bits = memory.bits;
         kaio_buffer *buffer = As<kaio_buffer>(bits);
-        CallVoid([&] { kaio_buffer_drop(&buffer); });
-        model.BufferDrop(bits);
-        if (model.buffers.empty()) {
-            break;
-        }
+        kaio_view *view = As<kaio_view>(bits);
+        const bool is_view = memory.IsView();
+        CallVoid([&] { is_view ? kaio_view_drop(&view) : kaio_buffer_drop(&buffer); });
+        is_view ? model.ViewDrop(bits) : model.BufferDrop(bits);
+        i = std::min(i, model.buffers.size());
     }
+    DropPools(true);
     CheckAll();
     for (const auto &file : model.files) {
         MODEL_CHECK(file->is_dropped, "a file was left");
@@ -581,12 +660,14 @@ void Run::EndAll() {
     for (const auto &buffer : model.buffers) {
         MODEL_CHECK(buffer->is_pinned, "a buffer was left");
     }
+    for (const auto &pool : model.pools) {
+        MODEL_CHECK(pool->is_dropped && pool->out_count > 0, "a pool was left");
+    }
     world->Check();
 }
 
 void Run::Episode(uint64_t step_count) {
-    const kaio_testing_census before = kaio_testing_count();
-    model.leaked = {before.queue_count, before.file_count, before.buffer_count};
+    model.leaked = Counted();
     world->Reset(seed_);
     kaio_sim_script calm = {};
     Play(calm);

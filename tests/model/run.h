@@ -85,6 +85,8 @@ class Run {
     Bits PickQueue();
     Bits PickFile(bool is_for_transfer = false);
     Bits PickBuffer();
+    Bits PickView();
+    Bits PickPool();
     Bits PickRequest(kaio_operation operation);
     uint64_t PickTicket();
     Bits Bad();
@@ -104,6 +106,12 @@ class Run {
     void CheckBuffer(const Buffer &buffer);
     void Play(const kaio_sim_script &next);
 
+    // Whether this run may lose what stays for ever: contexts, descriptors. By the seed alone, so
+    // that a run can be repeated.
+    bool CanLose() const {
+        return seed_ % 64 == 1;
+    }
+
     World *world;
     Choices choices;
     Model model;
@@ -114,12 +122,14 @@ class Run {
 
   private:
     Bits Invent();
+    Bits PickMemory(bool is_view);
     static void Watch(void *context, const kaio_sim_note *note);
     void BeginCall();
     void EndCall();
     void Interrupt();
     void CheckAll();
     void EndAll();
+    void DropPools(bool really);
 
     Tally *tally_;
     uint64_t seed_;
