@@ -1093,7 +1093,7 @@ kaio_destroy_report Model::EndDestroy(Queue *queue) {
     return report;
 }
 
-kaio_destroy_report Model::DestroyQuietly(Queue *queue) {
+kaio_destroy_report Model::DestroyQuietly(Queue *queue, bool is_elsewhere) {
     BeginDestroy(queue);
     for (size_t i = requests.size(); i-- > 0;) {
         Request *request = requests[i].get();
@@ -1103,7 +1103,11 @@ kaio_destroy_report Model::DestroyQuietly(Queue *queue) {
         const Bits buffer = request->buffer == nullptr ? 0 : request->buffer->bits;
         Free(request);
         queue->report.dropped_count += buffer != 0;
-        Drop(FindMemory(buffer));  // in another thread, too, which collects nothing for this one
+        if (is_elsewhere) {
+            Drop(FindMemory(buffer));  // nothing is collected for the main thread there
+        } else {
+            MemoryDrop(buffer);
+        }
         i = std::min(i, requests.size());
     }
     return EndDestroy(queue);
@@ -1146,7 +1150,7 @@ void Model::QueueDropElsewhere(Bits bits) {
     if (queue->has_owner) {
         queue->is_drop_asked = true;
     } else {
-        (void)DestroyQuietly(queue);
+        (void)DestroyQuietly(queue, true);
     }
 }
 

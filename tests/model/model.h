@@ -293,7 +293,7 @@ class Model {
 
     void BeginDestroy(Queue *queue);
     kaio_destroy_report EndDestroy(Queue *queue);
-    kaio_destroy_report DestroyQuietly(Queue *queue);
+    kaio_destroy_report DestroyQuietly(Queue *queue, bool is_elsewhere = false);
     void Lose(Request *request);
 
     kaio_status CheckTransfer(kaio_operation operation, const File &file, const Buffer &buffer,
