@@ -62,6 +62,25 @@ TEST(FirstUseTest, NoSmallNumberIsTheFirstRequest) {
     });
 }
 
+TEST(FirstUseTest, NoSmallNumberIsTheFirstFile) {
+    ExpectFineInChild([] {
+        kaio_queue_options options = {};
+        options.depth = 2;
+        kaio_queue *queue = nullptr;
+        ASSERT_OK(kaio_queue_open(&options, &queue));
+        kaio_buffer *buffer = NewBuffer(8, 8);
+        kaio_ticket ticket = {};
+        for (uintptr_t bits = 0; bits < 4096; ++bits) {
+            const kaio_status status = kaio_read_start(queue, Handle<kaio_file>(bits), Range(0, 8),
+                                                       kaio_rw_none(), 0, &buffer, &ticket);
+            ASSERT_EQ(status.code, bits == 0 ? KAIO_NULL_ARGUMENT : KAIO_STALE) << Text(status);
+            ASSERT_EQ(status.subject, KAIO_SUBJECT_FILE) << bits;
+        }
+        kaio_buffer_drop(&buffer);
+        EXPECT_OK(kaio_queue_close(&queue));
+    });
+}
+
 TEST(FirstUseTest, TwoThreadsMayBeTheFirstAndTheirChildGoesOn) {
     for (int round = 0; round < 300 && !testing::Test::HasFailure(); ++round) {
         ExpectFineInChild([] {

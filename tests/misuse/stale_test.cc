@@ -243,6 +243,27 @@ TEST_F(StaleTest, AHandleOfAnotherKindAnswersStale) {
     }
 }
 
+TEST_F(StaleTest, AHandleThatDiffersInItsKindAloneAnswersStale) {
+    constexpr uintptr_t kKinds = 16;
+    kaio_ticket ticket = StartRead(file_, 0, &buffer_);  // binds it to this thread
+    buffer_ = WaitAndTake().buffer;
+    const uintptr_t good = Bits(buffer_);
+    for (uintptr_t kind = 0; kind < kKinds; ++kind) {
+        const uintptr_t bits = good / kKinds * kKinds + kind;
+        if (bits == good) {
+            continue;
+        }
+        kaio_buffer *buffer = Handle<kaio_buffer>(bits);
+        const kaio_status status =
+            K(kaio_read_start(queue_, file_, Range(0, 8), kaio_rw_none(), 0, &buffer, &ticket));
+        EXPECT_CODE(KAIO_STALE, status) << kind;
+        EXPECT_EQ(status.subject, KAIO_SUBJECT_BUFFER) << kind;
+    }
+    const uint8_t *bytes = kaio_buffer_as_bytes(buffer_);
+    ASSERT_NE(bytes, nullptr);
+    content_.assign(bytes, bytes + content_.size());
+}
+
 TEST_F(StaleTest, RandomBitsAnswerStale) {
     for (const Use &use : EveryUse()) {
         std::mt19937_64 random(1);

@@ -1113,8 +1113,10 @@ void ForgeEvent(Run *run) {
         return;
     }
     const Bits bits = run->Invented();
-    if (run->model.FindRequest(bits) != nullptr) {
-        return;
+    const Bits kind = bits % 16;
+    if (run->model.FindRequest(bits) != nullptr ||
+        (kind <= KAIO_POLL && !run->model.WasGivenOut(bits))) {
+        return;  // a request, or one of the future
     }
     kaio_testing_forge_event(As<kaio_queue>(queue->bits), bits, 0);
     run->model.Forged(queue, 0);

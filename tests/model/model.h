@@ -187,6 +187,9 @@ class Model {
     kaio_queue_counters Counters(const Queue *queue) const;
     uint32_t Pins(const Queue *queue, const File *file) const;
     bool IsOurs(const Queue *queue) const;
+    bool WasGivenOut(Bits bits) const {
+        return ever_.count(bits) > 0;
+    }
     Census Living() const;
     // What stays behind for ever, since the kernel could not be stopped.
     Census leaked;

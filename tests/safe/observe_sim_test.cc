@@ -196,6 +196,23 @@ TEST_F(ObserveSimTest, ADumpHasExactAges) {
     TakeAll(1);
 }
 
+TEST_F(ObserveSimTest, WhatIsStagedHasNoAgeOfItsPlacesLastRequest) {
+    StartReads(1);
+    Flush();
+    EXPECT_EQ(Wait(1), 1u);
+    TakeAll(1);
+    StartReads(1);
+    char text[1024] = "";
+    FILE *stream = fmemopen(text, sizeof text, "w");
+    EXPECT_OK(K(kaio_queue_dump(queue_, stream)));
+    fclose(stream);
+    EXPECT_NE(std::string(text).find(" state=staged operation=read age_ns=none "),
+              std::string::npos)
+        << text;
+    EXPECT_EQ(Wait(1), 1u);
+    TakeAll(1);
+}
+
 // What a debugger finds in a thread that waits: the queue is inside a call.
 struct Inside {
     kaio_queue *queue;
