@@ -48,9 +48,10 @@ void kaio_attachment_forget(struct kaio_queue_place *queue) {
 
 bool kaio_attachment_look(struct kaio_queue_place *queue, uintptr_t bits) {
     uint32_t index;
-    if (bits <= KAIO_ATTACHMENT_LEFT || !look(queue, bits, &index)) {
+    if (!look(queue, bits, &index)) {
         return false;
     }
+    // No file's bits are those of an entry that is none: place 0, which is never open.
     queue->recent_bits = bits;
     queue->recent_file = kaio_file_at(kaio_bits_index(bits));
     queue->recent_attachment = index;

@@ -138,9 +138,6 @@ struct kaio_queue_place *kaio_queue_look(uintptr_t bits);
 // kaio_queue_same tells whether `bits` name the queue that the thread entered last, and may still.
 static inline bool kaio_queue_same(uintptr_t bits, struct kaio_queue_place **out_queue) {
     struct kaio_queue_place *queue = kaio_self.queue;
-    if (queue == NULL) {
-        __builtin_unreachable();
-    }
     *out_queue = queue;
     return KAIO_LIKELY(
         kaio_self.queue_bits == bits &&
@@ -157,6 +154,9 @@ static inline struct kaio_queue_place *kaio_queue_enter(const kaio_queue *handle
         kaio_process_check();
         struct kaio_queue_place *queue;
         if (kaio_queue_same(bits, &queue)) {
+            if (queue == NULL) {
+                __builtin_unreachable();
+            }
             return queue;
         }
         queue = kaio_queue_look(bits);

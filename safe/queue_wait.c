@@ -21,7 +21,7 @@ __attribute__((always_inline)) static inline struct kaio_slot *settle(
     struct kaio_queue_place *queue, const struct kaio_raw_event *event) {
     // Once: the ring is memory that a stray pointer may write to at any time. And the kernel wrote
     // it, which the analyser cannot see.
-    // NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage)
+    // NOLINTNEXTLINE(clang-analyzer-core.uninitialized.Assign)
     uint64_t data = *(const volatile uint64_t *)&event->data;
     struct kaio_slot *slot = kaio_queue_claim(queue, data, event->res);
     if (KAIO_LIKELY(slot != NULL)) {
