@@ -9,11 +9,14 @@
 #    define KAIO_BEGIN_DECLS extern "C" {
 #    define KAIO_END_DECLS }
 #    define KAIO_NULL nullptr
+#    define KAIO_NOEXCEPT noexcept
 #else
 #    define KAIO_BEGIN_DECLS
 #    define KAIO_END_DECLS
 #    define KAIO_NULL NULL
+#    define KAIO_NOEXCEPT
 #endif
+// KAIO_NOEXCEPT: no exception leaves the function, so none may leave a handler that it calls.
 
 // KAIO_MUST_USE marks a result whose loss would hide an error or leak an object. To drop one on
 // purpose: kaio_ignore(status).

@@ -28,7 +28,7 @@ KAIO_BEGIN_DECLS
 // Ownership: `*out_buffer` is the caller's until a request takes it or kaio_buffer_drop.
 // Errors:    RANGE(size or alignment): 0, too large, or no power of two. NO_MEMORY.
 KAIO_MUST_USE kaio_status kaio_buffer_new(size_t size_bytes, size_t align_bytes,
-                                          kaio_buffer **out_buffer);
+                                          kaio_buffer **out_buffer) KAIO_NOEXCEPT;
 
 // Called once, when the memory that was adopted with it is the caller's again: after the last drop,
 // on the thread that dropped last, outside every call of the library (not where a signal handler
@@ -43,27 +43,27 @@ typedef void kaio_release_handler(void *context, void *bytes, size_t size_bytes)
 // Errors:    RANGE(size): 0, or too large. NULL_ARGUMENT(memory). NO_MEMORY. The bytes stay yours.
 KAIO_MUST_USE kaio_status kaio_buffer_adopt(void *bytes, size_t size_bytes,
                                             kaio_release_handler *on_release, void *context,
-                                            kaio_buffer **out_buffer);
+                                            kaio_buffer **out_buffer) KAIO_NOEXCEPT;
 
 // kaio_buffer_as_bytes lends the bytes, kaio_buffer_size of them, or returns NULL while a request
 // has the buffer, while it is frozen, and when the handle is stale. The loan ends when the buffer
 // is given to a request or dropped: ask again when it comes back.
-uint8_t *kaio_buffer_as_bytes(const kaio_buffer *buffer);
+uint8_t *kaio_buffer_as_bytes(const kaio_buffer *buffer) KAIO_NOEXCEPT;
 
 // kaio_buffer_size returns the size in bytes, also while pinned, and 0 when the handle is stale.
-size_t kaio_buffer_size(const kaio_buffer *buffer);
+size_t kaio_buffer_size(const kaio_buffer *buffer) KAIO_NOEXCEPT;
 
 // kaio_buffer_detach unbinds `buffer` from the calling thread, so that another may take it.
 //
 // Errors:    WRONG_THREAD bound to another thread; BUSY a request has it, or views; STALE; FORKED.
-KAIO_MUST_USE kaio_status kaio_buffer_detach(kaio_buffer *buffer);
+KAIO_MUST_USE kaio_status kaio_buffer_detach(kaio_buffer *buffer) KAIO_NOEXCEPT;
 
 // kaio_buffer_drop releases the memory and sets `*move_buffer` to NULL.
 //
 // A buffer that a request has stays with that request. One that is bound to another thread is
 // released when that thread next makes or drops a buffer, opens or ends a queue, or ends itself; so
 // is one that a signal handler drops in the middle of a call.
-void kaio_buffer_drop(kaio_buffer **move_buffer);
+void kaio_buffer_drop(kaio_buffer **move_buffer) KAIO_NOEXCEPT;
 
 KAIO_END_DECLS
 

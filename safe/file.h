@@ -22,7 +22,7 @@ KAIO_BEGIN_DECLS
 // Ownership: `*out_file` owns the descriptor until kaio_file_close or kaio_file_drop.
 // Errors:    OS_ERROR(path) with open(2)'s errno; NO_MEMORY.
 KAIO_MUST_USE kaio_status kaio_file_open(const char *path, int flags, mode_t mode,
-                                         kaio_file **out_file);
+                                         kaio_file **out_file) KAIO_NOEXCEPT;
 
 // kaio_file_adopt takes over the open descriptor `fd`.
 //
@@ -30,7 +30,7 @@ KAIO_MUST_USE kaio_status kaio_file_open(const char *path, int flags, mode_t mod
 // (O_DIRECT, O_NONBLOCK).
 // Ownership: on OK `fd` is the file's; on any other answer it is still the caller's.
 // Errors:    BUSY(descriptor): another file owns it already. OS_ERROR(descriptor): EBADF.
-KAIO_MUST_USE kaio_status kaio_file_adopt(int fd, kaio_file **out_file);
+KAIO_MUST_USE kaio_status kaio_file_adopt(int fd, kaio_file **out_file) KAIO_NOEXCEPT;
 
 // kaio_file_borrow uses `fd` without owning it: the same door, but closing the file leaves the
 // descriptor open. The caller keeps it open until kaio_file_close answered OK.
@@ -38,11 +38,11 @@ KAIO_MUST_USE kaio_status kaio_file_adopt(int fd, kaio_file **out_file);
 // Closed behind the library, the number may name somebody else's file when a request is sent. A
 // build without NDEBUG compares device and inode then, and ends the request REFUSED with EBADF; in
 // one with NDEBUG it goes to that file.
-KAIO_MUST_USE kaio_status kaio_file_borrow(int fd, kaio_file **out_file);
+KAIO_MUST_USE kaio_status kaio_file_borrow(int fd, kaio_file **out_file) KAIO_NOEXCEPT;
 
 // kaio_file_as_fd lends the descriptor, for calls that the library has no business in (fstat,
 // fallocate). It is the file's: do not close it.
-KAIO_MUST_USE kaio_status kaio_file_as_fd(const kaio_file *file, int *out_fd);
+KAIO_MUST_USE kaio_status kaio_file_as_fd(const kaio_file *file, int *out_fd) KAIO_NOEXCEPT;
 
 // A kaio_alignment_source says who told an alignment.
 typedef enum kaio_alignment_source {
@@ -76,21 +76,22 @@ typedef struct kaio_alignment {
 // Kernel:    statx(2) STATX_DIOALIGN since 6.1, STATX_DIO_READ_ALIGN since 6.14; XFS_IOC_DIOINFO;
 //            BLKSSZGET; queue/logical_block_size, and queue/dma_alignment since 6.0.
 //            STATX_WRITE_ATOMIC since 6.11.
-KAIO_MUST_USE kaio_status kaio_file_alignment(const kaio_file *file, kaio_alignment *out_alignment);
+KAIO_MUST_USE kaio_status kaio_file_alignment(const kaio_file *file,
+                                              kaio_alignment *out_alignment) KAIO_NOEXCEPT;
 
 // kaio_file_allow_stall lets requests on a blocking pipe, socket or terminal sleep inside the
 // submit call. Without it they carry RWF_NOWAIT and end as WOULD_BLOCK instead.
-KAIO_MUST_USE kaio_status kaio_file_allow_stall(kaio_file *file);
+KAIO_MUST_USE kaio_status kaio_file_allow_stall(kaio_file *file) KAIO_NOEXCEPT;
 
 // kaio_file_attach counts `queue` among the users of `file`. The first request does it by itself; a
 // queue that comes to know more files than it has places forgets those that it does not use.
-KAIO_MUST_USE kaio_status kaio_file_attach(kaio_file *file, kaio_queue *queue);
+KAIO_MUST_USE kaio_status kaio_file_attach(kaio_file *file, kaio_queue *queue) KAIO_NOEXCEPT;
 
 // kaio_file_detach ends that: from now on `queue` does not know `file`. The queue's thread calls
 // it.
 //
 // Errors:    BUSY(file): `detail` requests of the queue still use it.
-KAIO_MUST_USE kaio_status kaio_file_detach(kaio_file *file, kaio_queue *queue);
+KAIO_MUST_USE kaio_status kaio_file_detach(kaio_file *file, kaio_queue *queue) KAIO_NOEXCEPT;
 
 // kaio_file_close closes the descriptor (a borrowed one is only forgotten).
 //
@@ -98,12 +99,12 @@ KAIO_MUST_USE kaio_status kaio_file_detach(kaio_file *file, kaio_queue *queue);
 // Errors:    BUSY(file): detail = requests of this thread's queues that use it (low half) and
 //            queues of other threads that it is attached to (high half): kaio_file_detach there
 //            first. OS_ERROR with close(2)'s errno: the descriptor is gone all the same.
-KAIO_MUST_USE kaio_status kaio_file_close(kaio_file **move_file);
+KAIO_MUST_USE kaio_status kaio_file_close(kaio_file **move_file) KAIO_NOEXCEPT;
 
 // kaio_file_drop gives `*move_file` up and sets it to NULL. The descriptor is closed now, or when
 // the last request that uses it was taken and each queue of another thread that it is attached to
 // was flushed or ended. close(2)'s result is lost: kaio_file_close tells it.
-void kaio_file_drop(kaio_file **move_file);
+void kaio_file_drop(kaio_file **move_file) KAIO_NOEXCEPT;
 
 KAIO_END_DECLS
 

@@ -71,7 +71,7 @@ typedef struct kaio_queue_counters {
 
 // kaio_queue_counters_read copies the counters; it looks at each place of the queue once.
 KAIO_MUST_USE kaio_status kaio_queue_counters_read(kaio_queue *queue,
-                                                   kaio_queue_counters *out_counters);
+                                                   kaio_queue_counters *out_counters) KAIO_NOEXCEPT;
 
 // ---- latencies ----
 
@@ -85,14 +85,14 @@ typedef struct kaio_latency {
 } kaio_latency;
 
 // kaio_latency_bucket_from_ns is the index of the bucket that counts `latency_ns` (negative: 0).
-uint32_t kaio_latency_bucket_from_ns(int64_t latency_ns);
+uint32_t kaio_latency_bucket_from_ns(int64_t latency_ns) KAIO_NOEXCEPT;
 
 // kaio_latency_bucket_first_ns is the smallest latency of bucket `index`, and INT64_MAX behind the
 // last: bucket i has [first(i), first(i + 1)).
-int64_t kaio_latency_bucket_first_ns(uint32_t index);
+int64_t kaio_latency_bucket_first_ns(uint32_t index) KAIO_NOEXCEPT;
 
 // kaio_latency_total is how many latencies were counted.
-uint64_t kaio_latency_total(const kaio_latency *latency);
+uint64_t kaio_latency_total(const kaio_latency *latency) KAIO_NOEXCEPT;
 
 // kaio_latency_quantile finds what `quantile_ppm` millionths of the latencies did not exceed: the
 // last nanosecond of a bucket, so that it is never too small, and less than 12.5 % too large; of
@@ -102,10 +102,11 @@ uint64_t kaio_latency_total(const kaio_latency *latency);
 // 1000000 for the largest.
 // Errors: RANGE(quantile): above 1000000. EMPTY: nothing was counted.
 KAIO_MUST_USE kaio_status kaio_latency_quantile(const kaio_latency *latency, uint32_t quantile_ppm,
-                                                int64_t *out_latency_ns);
+                                                int64_t *out_latency_ns) KAIO_NOEXCEPT;
 
 // kaio_latency_merge adds the counts of `from` to those of `into`.
-KAIO_MUST_USE kaio_status kaio_latency_merge(kaio_latency *into, const kaio_latency *from);
+KAIO_MUST_USE kaio_status kaio_latency_merge(kaio_latency *into,
+                                             const kaio_latency *from) KAIO_NOEXCEPT;
 
 // kaio_queue_latency_read copies the latencies of one operation: from the flush that sent a request
 // to the look at the ring that found its event. What never was with the kernel has none.
@@ -113,7 +114,7 @@ KAIO_MUST_USE kaio_status kaio_latency_merge(kaio_latency *into, const kaio_late
 // Errors: UNSUPPORTED(options): the queue was not opened with `latency`. RANGE(kind): `operation`
 //         is none.
 KAIO_MUST_USE kaio_status kaio_queue_latency_read(kaio_queue *queue, kaio_operation operation,
-                                                  kaio_latency *out_latency);
+                                                  kaio_latency *out_latency) KAIO_NOEXCEPT;
 
 // ---- dump ----
 
@@ -131,7 +132,7 @@ KAIO_MUST_USE kaio_status kaio_queue_latency_read(kaio_queue *queue, kaio_operat
 // calls it is not REENTERED: that thread may be inside a call, waiting.
 // Errors: NULL_ARGUMENT(output): no stream. OS_ERROR(output): writing failed. STALE, WRONG_THREAD,
 //         FORKED.
-KAIO_MUST_USE kaio_status kaio_queue_dump(kaio_queue *queue, FILE *stream);
+KAIO_MUST_USE kaio_status kaio_queue_dump(kaio_queue *queue, FILE *stream) KAIO_NOEXCEPT;
 
 KAIO_END_DECLS
 

@@ -82,14 +82,14 @@ typedef struct kaio_verdict {
 
 // kaio_verdict_from_ending classifies `ending`: no I/O, no errno, no state. An operation that is
 // none has every outcome PENDING.
-kaio_verdict kaio_verdict_from_ending(kaio_ending ending);
+kaio_verdict kaio_verdict_from_ending(kaio_ending ending) KAIO_NOEXCEPT;
 
 // The names are static lower-case words such as "would block"; never NULL, "invalid" for a value
 // that is none.
-const char *kaio_operation_name(kaio_operation operation);
-const char *kaio_transfer_outcome_name(kaio_transfer_outcome outcome);
-const char *kaio_sync_outcome_name(kaio_sync_outcome outcome);
-const char *kaio_poll_outcome_name(kaio_poll_outcome outcome);
+const char *kaio_operation_name(kaio_operation operation) KAIO_NOEXCEPT;
+const char *kaio_transfer_outcome_name(kaio_transfer_outcome outcome) KAIO_NOEXCEPT;
+const char *kaio_sync_outcome_name(kaio_sync_outcome outcome) KAIO_NOEXCEPT;
+const char *kaio_poll_outcome_name(kaio_poll_outcome outcome) KAIO_NOEXCEPT;
 
 KAIO_END_DECLS
 

@@ -72,13 +72,13 @@ static inline bool kaio_poll_has_any(kaio_poll_events found, kaio_poll_events wa
 // Kernel:    IOCB_CMD_POLL, 4.19. A file that would wait in two queues, a FIFO opened for both or a
 //            terminal's master, is REFUSED with EINVAL when it is not ready at once.
 KAIO_MUST_USE kaio_status kaio_poll_new(kaio_queue *queue, kaio_file *file, kaio_poll_events events,
-                                        kaio_poll **out_poll);
+                                        kaio_poll **out_poll) KAIO_NOEXCEPT;
 
 // Out of line half of kaio_poll_push.
-KAIO_CONSUMES kaio_ticket kaio_poll_push_(kaio_poll *poll, uint64_t user);
+KAIO_CONSUMES kaio_ticket kaio_poll_push_(kaio_poll *poll, uint64_t user) KAIO_NOEXCEPT;
 
 // Never defined or called: it says that kaio_poll_push_ consumes.
-kaio_poll *kaio_poll_never_made_(void) KAIO_CONSUMED_BY(kaio_poll_push_);
+kaio_poll *kaio_poll_never_made_(void) KAIO_NOEXCEPT KAIO_CONSUMED_BY(kaio_poll_push_);
 
 // kaio_poll_push stages `*move_poll`, which becomes NULL. Always consumes, as kaio_read_push does.
 static inline kaio_ticket kaio_poll_push(kaio_poll **move_poll, uint64_t user) {
@@ -94,15 +94,15 @@ static inline kaio_ticket kaio_poll_push(kaio_poll **move_poll, uint64_t user) {
 // kaio_poll_abandon dissolves an idle `*move_poll`, which becomes NULL.
 //
 // Errors: STALE (also once it was pushed), WRONG_THREAD, REENTERED, FORKED: nothing has changed.
-KAIO_MUST_USE kaio_status kaio_poll_abandon(kaio_poll **move_poll);
+KAIO_MUST_USE kaio_status kaio_poll_abandon(kaio_poll **move_poll) KAIO_NOEXCEPT;
 
 // kaio_poll_drop abandons `*move_poll` and answers nothing.
-void kaio_poll_drop(kaio_poll **move_poll);
+void kaio_poll_drop(kaio_poll **move_poll) KAIO_NOEXCEPT;
 
 // kaio_poll_start is kaio_poll_new and kaio_poll_push in one call, with the answers of the former.
 KAIO_MUST_USE kaio_status kaio_poll_start(kaio_queue *queue, kaio_file *file,
                                           kaio_poll_events events, uint64_t user,
-                                          kaio_ticket *out_ticket);
+                                          kaio_ticket *out_ticket) KAIO_NOEXCEPT;
 
 KAIO_END_DECLS
 

@@ -36,7 +36,8 @@ typedef struct kaio_pool_options {
 // Errors: RANGE(size, frames or alignment). LIMIT(frames): see kaio_region_adopt. NO_MEMORY.
 //         OS_ERROR(pool): the memory cannot be locked: ENOMEM (RLIMIT_MEMLOCK), EPERM, EAGAIN.
 // Kernel: mmap(2), madvise(2) with MADV_DONTFORK and MADV_HUGEPAGE, mlock(2).
-KAIO_MUST_USE kaio_status kaio_pool_open(const kaio_pool_options *options, kaio_pool **out_pool);
+KAIO_MUST_USE kaio_status kaio_pool_open(const kaio_pool_options *options,
+                                         kaio_pool **out_pool) KAIO_NOEXCEPT;
 
 // kaio_pool_take takes a buffer, the one that was given back last.
 //
@@ -44,7 +45,7 @@ KAIO_MUST_USE kaio_status kaio_pool_open(const kaio_pool_options *options, kaio_
 //            back.
 // Errors:    FULL(pool): all are out: detail = how many there are. STALE, NULL_ARGUMENT, REENTERED,
 //            FORKED. NO_MEMORY.
-KAIO_MUST_USE kaio_status kaio_pool_take(kaio_pool *pool, kaio_buffer **out_buffer);
+KAIO_MUST_USE kaio_status kaio_pool_take(kaio_pool *pool, kaio_buffer **out_buffer) KAIO_NOEXCEPT;
 
 // What a pool has.
 typedef struct kaio_pool_counts {
@@ -61,16 +62,17 @@ typedef struct kaio_pool_counts {
 // Errors: STALE, NULL_ARGUMENT, REENTERED, FORKED.
 // Kernel: /proc/self/smaps, which takes about as long as the process has mappings: not for a hot
 //         path.
-KAIO_MUST_USE kaio_status kaio_pool_count(kaio_pool *pool, kaio_pool_counts *out_counts);
+KAIO_MUST_USE kaio_status kaio_pool_count(kaio_pool *pool,
+                                          kaio_pool_counts *out_counts) KAIO_NOEXCEPT;
 
 // kaio_pool_close ends `*move_pool`, which becomes NULL, and unmaps its memory.
 //
 // Errors: BUSY(pool): detail = how many buffers are out. STALE, NULL_ARGUMENT, REENTERED, FORKED.
-KAIO_MUST_USE kaio_status kaio_pool_close(kaio_pool **move_pool);
+KAIO_MUST_USE kaio_status kaio_pool_close(kaio_pool **move_pool) KAIO_NOEXCEPT;
 
 // kaio_pool_drop ends `*move_pool`, which becomes NULL, once its last buffer is dropped. From now
 // on none can be taken.
-void kaio_pool_drop(kaio_pool **move_pool);
+void kaio_pool_drop(kaio_pool **move_pool) KAIO_NOEXCEPT;
 
 KAIO_END_DECLS
 

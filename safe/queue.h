@@ -66,7 +66,7 @@ typedef struct kaio_queue_options {
 //         eventfd.
 // Kernel: io_setup(2); costs about 15 us.
 KAIO_MUST_USE kaio_status kaio_queue_open(const kaio_queue_options *options,
-                                          kaio_queue **out_queue);
+                                          kaio_queue **out_queue) KAIO_NOEXCEPT;
 
 // What one flush did, in requests.
 typedef struct kaio_flush_report {
@@ -81,7 +81,8 @@ typedef struct kaio_flush_report {
 // Errors: AGAIN(request): the kernel is short of memory; what it did not take stays staged, in
 //         order; take some outcomes and flush again. `*out_report` is written on OK and on AGAIN.
 // Kernel: io_submit(2): one call when nothing is refused, and two more at most for each refusal.
-KAIO_MUST_USE kaio_status kaio_queue_flush(kaio_queue *queue, kaio_flush_report *out_report);
+KAIO_MUST_USE kaio_status kaio_queue_flush(kaio_queue *queue,
+                                           kaio_flush_report *out_report) KAIO_NOEXCEPT;
 
 // A kaio_deadline is a moment of CLOCK_MONOTONIC: waiting again does not move it.
 typedef struct kaio_deadline {
@@ -110,7 +111,7 @@ static inline kaio_deadline kaio_deadline_at_ns(int64_t at_ns) {
 }
 
 // `wait_ns` nanoseconds from now (now, when it is negative).
-kaio_deadline kaio_deadline_after_ns(int64_t wait_ns);
+kaio_deadline kaio_deadline_after_ns(int64_t wait_ns) KAIO_NOEXCEPT;
 
 // kaio_queue_wait flushes, then waits until kaio_queue_take would yield `min_count` outcomes, or
 // fewer where fewer are owed. `*out_ready_count` is what it would yield.
@@ -121,7 +122,8 @@ kaio_deadline kaio_deadline_after_ns(int64_t wait_ns);
 //         In all of them every request stays where it is.
 // Kernel: none when enough is in the ring, otherwise io_getevents(2).
 KAIO_MUST_USE kaio_status kaio_queue_wait(kaio_queue *queue, uint32_t min_count,
-                                          kaio_deadline deadline, uint32_t *out_ready_count);
+                                          kaio_deadline deadline,
+                                          uint32_t *out_ready_count) KAIO_NOEXCEPT;
 
 // kaio_queue_wait_masked is kaio_queue_wait with `blocked` as the thread's signal mask as long as
 // it sleeps, and the old one again on return: what is pending and not in `blocked` is let in before
@@ -134,7 +136,7 @@ KAIO_MUST_USE kaio_status kaio_queue_wait(kaio_queue *queue, uint32_t min_count,
 //         continue the kernel begins the time anew, where more than one outcome is waited for.
 KAIO_MUST_USE kaio_status kaio_queue_wait_masked(kaio_queue *queue, uint32_t min_count,
                                                  kaio_deadline deadline, kaio_signals blocked,
-                                                 uint32_t *out_ready_count);
+                                                 uint32_t *out_ready_count) KAIO_NOEXCEPT;
 
 // A kaio_completion is a plain value: an outcome, and the buffer that took part in it.
 // Outcomes of other operations read PENDING.
@@ -166,7 +168,8 @@ typedef struct kaio_completion {
 // Errors:    EMPTY: none is finished. RANGE(segments): the oldest is vectored: detail = how many
 //            segments it has, and 0; it stays. See kaio_queue_take_segments.
 // Kernel:    none with a ring; io_getevents(2), not waiting, without.
-KAIO_MUST_USE kaio_status kaio_queue_take(kaio_queue *queue, kaio_completion *out_completion);
+KAIO_MUST_USE kaio_status kaio_queue_take(kaio_queue *queue,
+                                          kaio_completion *out_completion) KAIO_NOEXCEPT;
 
 // kaio_queue_take_segments is kaio_queue_take also for vectored requests, whose segments it writes
 // to out_segments[0..out_completion->segment_count); KAIO_SEGMENT_COUNT_MAX of them are always
@@ -176,7 +179,7 @@ KAIO_MUST_USE kaio_status kaio_queue_take(kaio_queue *queue, kaio_completion *ou
 //         stays. Else those of kaio_queue_take.
 KAIO_MUST_USE kaio_status kaio_queue_take_segments(kaio_queue *queue, kaio_segment *out_segments,
                                                    uint32_t capacity,
-                                                   kaio_completion *out_completion);
+                                                   kaio_completion *out_completion) KAIO_NOEXCEPT;
 
 // kaio_queue_as_fd lends the eventfd of a queue that was opened with one, for poll(2) and epoll(7).
 //
@@ -186,16 +189,16 @@ KAIO_MUST_USE kaio_status kaio_queue_take_segments(kaio_queue *queue, kaio_segme
 // Ownership: the queue's; it is closed with the queue.
 // Errors:    UNSUPPORTED(options): the queue has none.
 // Kernel:    IOCB_FLAG_RESFD, 2.6.22. Costs about 110 ns an operation, and a read(2) for EMPTY.
-KAIO_MUST_USE kaio_status kaio_queue_as_fd(const kaio_queue *queue, int *out_fd);
+KAIO_MUST_USE kaio_status kaio_queue_as_fd(const kaio_queue *queue, int *out_fd) KAIO_NOEXCEPT;
 
 // kaio_completion_drop drops the buffers and views that `completion` and its segments still have.
 // NULL does nothing.
-void kaio_completion_drop(kaio_completion *completion);
+void kaio_completion_drop(kaio_completion *completion) KAIO_NOEXCEPT;
 
 // kaio_completion_message writes one line (operation, outcome, asked, moved, offset, error), as
 // kaio_status_message does, and returns its length.
 size_t kaio_completion_message(const kaio_completion *completion, char *out_text,
-                               size_t size_bytes);
+                               size_t size_bytes) KAIO_NOEXCEPT;
 
 // What kaio_queue_cancel could do.
 typedef enum kaio_cancel_answer {
@@ -214,11 +217,11 @@ typedef enum kaio_cancel_answer {
 // of
 //         transfers those of a few drivers (USB gadgets); disks, files and pipes have no such hook.
 KAIO_MUST_USE kaio_status kaio_queue_cancel(kaio_queue *queue, kaio_ticket ticket,
-                                            kaio_cancel_answer *out_answer);
+                                            kaio_cancel_answer *out_answer) KAIO_NOEXCEPT;
 
 // kaio_cancel_answer_name is a static lower-case word such as "unsent"; never NULL, "invalid" for a
 // value that is none.
-const char *kaio_cancel_answer_name(kaio_cancel_answer answer);
+const char *kaio_cancel_answer_name(kaio_cancel_answer answer) KAIO_NOEXCEPT;
 
 // Where a queue's requests are. The last five add up to the first.
 typedef struct kaio_queue_counts {
@@ -232,20 +235,21 @@ typedef struct kaio_queue_counts {
 
 // kaio_queue_count reports where the requests are; reaps nothing. What became of those that were
 // taken is in observe.h.
-KAIO_MUST_USE kaio_status kaio_queue_count(kaio_queue *queue, kaio_queue_counts *out_counts);
+KAIO_MUST_USE kaio_status kaio_queue_count(kaio_queue *queue,
+                                           kaio_queue_counts *out_counts) KAIO_NOEXCEPT;
 
 // kaio_queue_detach ends the calling thread's ownership of `queue`, with all that is in it: the
 // kernel goes on, and idle requests wait.
 //
 // Buffers that requests have go along; those that the caller holds stay bound to its thread:
 // kaio_buffer_detach.
-KAIO_MUST_USE kaio_status kaio_queue_detach(kaio_queue *queue);
+KAIO_MUST_USE kaio_status kaio_queue_detach(kaio_queue *queue) KAIO_NOEXCEPT;
 
 // kaio_queue_attach makes the calling thread the owner of a `queue` that has none. OK also when it
 // is the owner already.
 //
 // Errors: WRONG_THREAD(queue): another thread is the owner. NO_MEMORY. STALE, REENTERED, FORKED.
-KAIO_MUST_USE kaio_status kaio_queue_attach(kaio_queue *queue);
+KAIO_MUST_USE kaio_status kaio_queue_attach(kaio_queue *queue) KAIO_NOEXCEPT;
 
 // kaio_queue_drain flushes, then waits until nothing of the queue is staged or in flight: all that
 // was pushed is finished, to be taken. Idle requests stay.
@@ -254,7 +258,7 @@ KAIO_MUST_USE kaio_status kaio_queue_attach(kaio_queue *queue);
 // Errors:    TIMED_OUT: `deadline` passed first. AGAIN(request), OS_ERROR(queue): as
 //            kaio_queue_wait. Nothing is lost, and draining may be tried again.
 KAIO_MUST_USE kaio_status kaio_queue_drain(kaio_queue *queue, kaio_deadline deadline,
-                                           kaio_queue_counts *out_left);
+                                           kaio_queue_counts *out_left) KAIO_NOEXCEPT;
 
 // kaio_queue_close ends a queue that owes nothing.
 //
@@ -262,7 +266,7 @@ KAIO_MUST_USE kaio_status kaio_queue_drain(kaio_queue *queue, kaio_deadline dead
 // Errors:    BUSY(queue): requests are idle, staged, in flight or finished: detail holds the four
 //            counts, 16 bits each from the lowest, 65535 meaning that or more.
 // Kernel:    io_destroy(2); takes 25 to 40 ms.
-KAIO_MUST_USE kaio_status kaio_queue_close(kaio_queue **move_queue);
+KAIO_MUST_USE kaio_status kaio_queue_close(kaio_queue **move_queue) KAIO_NOEXCEPT;
 
 // What became of the buffers and views that requests of a destroyed queue had.
 typedef struct kaio_destroy_report {
@@ -284,7 +288,8 @@ typedef void kaio_lost_handler(void *context, kaio_completion *completion);
 // Errors:    misuse only (STALE, WRONG_THREAD, ...); the queue is unchanged then.
 // Kernel:    io_cancel(2) for each poll, io_getevents(2) until nothing is in flight, io_destroy(2).
 KAIO_MUST_USE kaio_status kaio_queue_destroy(kaio_queue **move_queue, kaio_lost_handler *on_lost,
-                                             void *context, kaio_destroy_report *out_report);
+                                             void *context,
+                                             kaio_destroy_report *out_report) KAIO_NOEXCEPT;
 
 // kaio_queue_destroy_all destroys the queues move_queues[0..count) as kaio_queue_destroy does, but
 // lets the kernel end them side by side, in up to 31 threads that are gone when it returns:
@@ -298,12 +303,12 @@ KAIO_MUST_USE kaio_status kaio_queue_destroy(kaio_queue **move_queue, kaio_lost_
 //            REENTERED, FORKED), with the subject ELEMENT: detail = its index. NO_MEMORY.
 KAIO_MUST_USE kaio_status kaio_queue_destroy_all(kaio_queue **move_queues, uint32_t count,
                                                  kaio_lost_handler *on_lost, void *context,
-                                                 kaio_destroy_report *out_report);
+                                                 kaio_destroy_report *out_report) KAIO_NOEXCEPT;
 
 // kaio_queue_drop destroys `*move_queue` and drops its buffers; `*move_queue` becomes NULL. From
 // another thread the queue is destroyed by its owner's next call on it, which answers STALE, or
 // when that thread ends; if it has ended already, now.
-void kaio_queue_drop(kaio_queue **move_queue);
+void kaio_queue_drop(kaio_queue **move_queue) KAIO_NOEXCEPT;
 
 KAIO_END_DECLS
 

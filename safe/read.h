@@ -29,13 +29,13 @@ KAIO_BEGIN_DECLS
 // Kernel:    IOCB_CMD_PREAD.
 KAIO_MUST_USE kaio_status kaio_read_new(kaio_queue *queue, kaio_file *file, kaio_range range,
                                         kaio_rw_flags flags, kaio_buffer **move_buffer,
-                                        kaio_read **out_read);
+                                        kaio_read **out_read) KAIO_NOEXCEPT;
 
 // Out of line half of kaio_read_push.
-KAIO_CONSUMES kaio_ticket kaio_read_push_(kaio_read *read, uint64_t user);
+KAIO_CONSUMES kaio_ticket kaio_read_push_(kaio_read *read, uint64_t user) KAIO_NOEXCEPT;
 
 // Never defined or called: it says that kaio_read_push_ consumes.
-kaio_read *kaio_read_never_made_(void) KAIO_CONSUMED_BY(kaio_read_push_);
+kaio_read *kaio_read_never_made_(void) KAIO_NOEXCEPT KAIO_CONSUMED_BY(kaio_read_push_);
 
 // kaio_read_push stages `*move_read`, which becomes NULL, to be sent by the next flush or wait.
 // `user` comes back with the outcome.
@@ -56,29 +56,32 @@ static inline kaio_ticket kaio_read_push(kaio_read **move_read, uint64_t user) {
 // kaio_read_abandon dissolves an idle `*move_read`, which becomes NULL, and gives its buffer back.
 //
 // Errors: STALE (also once it was pushed), WRONG_THREAD, REENTERED, FORKED: nothing has changed.
-KAIO_MUST_USE kaio_status kaio_read_abandon(kaio_read **move_read, kaio_buffer **out_buffer);
+KAIO_MUST_USE kaio_status kaio_read_abandon(kaio_read **move_read,
+                                            kaio_buffer **out_buffer) KAIO_NOEXCEPT;
 
 // kaio_read_drop abandons `*move_read` and drops its buffer. From another thread the request
 // becomes one that the queue's owner takes, REFUSED.
-void kaio_read_drop(kaio_read **move_read);
+void kaio_read_drop(kaio_read **move_read) KAIO_NOEXCEPT;
 
 // kaio_read_start is kaio_read_new and kaio_read_push in one call, with the answers of the former.
 KAIO_MUST_USE kaio_status kaio_read_start(kaio_queue *queue, kaio_file *file, kaio_range range,
                                           kaio_rw_flags flags, uint64_t user,
-                                          kaio_buffer **move_buffer, kaio_ticket *out_ticket);
+                                          kaio_buffer **move_buffer,
+                                          kaio_ticket *out_ticket) KAIO_NOEXCEPT;
 
 // kaio_read_set_priority gives an idle `read` a `priority`, instead of the one it has.
 //
 // Errors: RANGE(priority, or kind for the class), before anything else. STALE, WRONG_THREAD,
 //         REENTERED, FORKED: nothing has changed.
-KAIO_MUST_USE kaio_status kaio_read_set_priority(kaio_read *read, kaio_priority priority);
+KAIO_MUST_USE kaio_status kaio_read_set_priority(kaio_read *read,
+                                                 kaio_priority priority) KAIO_NOEXCEPT;
 
 // kaio_read_retarget describes an idle `read` anew: it keeps its place and its buffer, all else
 // is as from kaio_read_new.
 //
 // Errors: those of kaio_read_new but for FULL and those of the buffer: nothing has changed.
 KAIO_MUST_USE kaio_status kaio_read_retarget(kaio_read *read, kaio_file *file, kaio_range range,
-                                             kaio_rw_flags flags);
+                                             kaio_rw_flags flags) KAIO_NOEXCEPT;
 
 // kaio_read_into_write makes an idle `*move_read` a write of the same buffer, range and file,
 // without flags and priority.
@@ -86,7 +89,8 @@ KAIO_MUST_USE kaio_status kaio_read_retarget(kaio_read *read, kaio_file *file, k
 // Ownership: on OK `*move_read` becomes NULL, its handle is stale, and `*out_write` is yours.
 // Errors:    ACCESS(file), ALIGN(size or file offset): the file is not for writing, or not like
 //            this. STALE, WRONG_THREAD, REENTERED, FORKED. Nothing has changed.
-KAIO_MUST_USE kaio_status kaio_read_into_write(kaio_read **move_read, kaio_write **out_write);
+KAIO_MUST_USE kaio_status kaio_read_into_write(kaio_read **move_read,
+                                               kaio_write **out_write) KAIO_NOEXCEPT;
 
 // kaio_read_rest_start goes on behind a read that ended SHORT: it starts a read of what is left,
 // with the buffer of `completion` and its `user`.
@@ -97,7 +101,7 @@ KAIO_MUST_USE kaio_status kaio_read_into_write(kaio_read **move_read, kaio_write
 //            has changed.
 KAIO_MUST_USE kaio_status kaio_read_rest_start(kaio_queue *queue, kaio_file *file,
                                                kaio_rw_flags flags, kaio_completion *completion,
-                                               kaio_ticket *out_ticket);
+                                               kaio_ticket *out_ticket) KAIO_NOEXCEPT;
 
 KAIO_END_DECLS
 

@@ -33,10 +33,10 @@ KAIO_BEGIN_DECLS
 KAIO_MUST_USE kaio_status kaio_readv_new(kaio_queue *queue, kaio_file *file,
                                          uint64_t file_offset_bytes, kaio_rw_flags flags,
                                          kaio_segment *move_segments, uint32_t segment_count,
-                                         kaio_readv **out_readv);
+                                         kaio_readv **out_readv) KAIO_NOEXCEPT;
 
 // Out of line half of kaio_readv_push.
-kaio_ticket kaio_readv_push_(kaio_readv *readv, uint64_t user);
+kaio_ticket kaio_readv_push_(kaio_readv *readv, uint64_t user) KAIO_NOEXCEPT;
 
 // kaio_readv_push stages `*move_readv`, which becomes NULL: as kaio_read_push.
 static inline kaio_ticket kaio_readv_push(kaio_readv **move_readv, uint64_t user) {
@@ -56,30 +56,35 @@ static inline kaio_ticket kaio_readv_push(kaio_readv **move_readv, uint64_t user
 // once
 //         it was pushed), WRONG_THREAD, REENTERED, FORKED. Nothing has changed.
 KAIO_MUST_USE kaio_status kaio_readv_abandon(kaio_readv **move_readv, kaio_segment *out_segments,
-                                             uint32_t capacity, uint32_t *out_segment_count);
+                                             uint32_t capacity,
+                                             uint32_t *out_segment_count) KAIO_NOEXCEPT;
 
 // kaio_readv_drop abandons `*move_readv` and drops what its segments have: as kaio_read_drop.
-void kaio_readv_drop(kaio_readv **move_readv);
+void kaio_readv_drop(kaio_readv **move_readv) KAIO_NOEXCEPT;
 
 // kaio_readv_start is kaio_readv_new and kaio_readv_push in one call.
 KAIO_MUST_USE kaio_status kaio_readv_start(kaio_queue *queue, kaio_file *file,
                                            uint64_t file_offset_bytes, kaio_rw_flags flags,
                                            uint64_t user, kaio_segment *move_segments,
-                                           uint32_t segment_count, kaio_ticket *out_ticket);
+                                           uint32_t segment_count,
+                                           kaio_ticket *out_ticket) KAIO_NOEXCEPT;
 
 // kaio_readv_set_priority gives an idle `readv` a `priority`: as kaio_read_set_priority.
-KAIO_MUST_USE kaio_status kaio_readv_set_priority(kaio_readv *readv, kaio_priority priority);
+KAIO_MUST_USE kaio_status kaio_readv_set_priority(kaio_readv *readv,
+                                                  kaio_priority priority) KAIO_NOEXCEPT;
 
 // kaio_readv_retarget gives an idle `readv` another file, offset and flags; it keeps its place and
 // its segments.
 //
 // Errors: those of kaio_readv_new but for FULL and those of the segments: nothing has changed.
 KAIO_MUST_USE kaio_status kaio_readv_retarget(kaio_readv *readv, kaio_file *file,
-                                              uint64_t file_offset_bytes, kaio_rw_flags flags);
+                                              uint64_t file_offset_bytes,
+                                              kaio_rw_flags flags) KAIO_NOEXCEPT;
 
 // kaio_readv_into_writev makes an idle `*move_readv` a write of the same segments, offset and file:
 // as kaio_read_into_write.
-KAIO_MUST_USE kaio_status kaio_readv_into_writev(kaio_readv **move_readv, kaio_writev **out_writev);
+KAIO_MUST_USE kaio_status kaio_readv_into_writev(kaio_readv **move_readv,
+                                                 kaio_writev **out_writev) KAIO_NOEXCEPT;
 
 // kaio_readv_rest_start goes on behind a read that ended SHORT: it starts a read of what is left,
 // with its segments and its `user`. What is done stays in completion->segments.
@@ -88,7 +93,7 @@ KAIO_MUST_USE kaio_status kaio_readv_into_writev(kaio_readv **move_readv, kaio_w
 // Errors:    as kaio_read_rest_start.
 KAIO_MUST_USE kaio_status kaio_readv_rest_start(kaio_queue *queue, kaio_file *file,
                                                 kaio_rw_flags flags, kaio_completion *completion,
-                                                kaio_ticket *out_ticket);
+                                                kaio_ticket *out_ticket) KAIO_NOEXCEPT;
 
 KAIO_END_DECLS
 

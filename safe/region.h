@@ -33,7 +33,7 @@ KAIO_BEGIN_DECLS
 //            NO_MEMORY. The memory stays yours.
 KAIO_MUST_USE kaio_status kaio_region_adopt(void *bytes, size_t frame_bytes, uint32_t frame_count,
                                             kaio_release_handler *on_release, void *context,
-                                            kaio_region **out_region);
+                                            kaio_region **out_region) KAIO_NOEXCEPT;
 
 // kaio_region_take takes the frame `frame_number`, counted from 0, as a buffer that is bound to the
 // calling thread.
@@ -43,7 +43,7 @@ KAIO_MUST_USE kaio_status kaio_region_adopt(void *bytes, size_t frame_bytes, uin
 // FORKED.
 //            NO_MEMORY.
 KAIO_MUST_USE kaio_status kaio_region_take(kaio_region *region, uint32_t frame_number,
-                                           kaio_buffer **out_buffer);
+                                           kaio_buffer **out_buffer) KAIO_NOEXCEPT;
 
 // How many frames a region has, and how many are out.
 typedef struct kaio_region_counts {
@@ -51,16 +51,17 @@ typedef struct kaio_region_counts {
     uint32_t out_count;
 } kaio_region_counts;
 
-KAIO_MUST_USE kaio_status kaio_region_count(kaio_region *region, kaio_region_counts *out_counts);
+KAIO_MUST_USE kaio_status kaio_region_count(kaio_region *region,
+                                            kaio_region_counts *out_counts) KAIO_NOEXCEPT;
 
 // kaio_region_close ends `*move_region`, which becomes NULL, and calls its `on_release`.
 //
 // Errors: BUSY(region): detail = how many frames are out. STALE, NULL_ARGUMENT, REENTERED, FORKED.
-KAIO_MUST_USE kaio_status kaio_region_close(kaio_region **move_region);
+KAIO_MUST_USE kaio_status kaio_region_close(kaio_region **move_region) KAIO_NOEXCEPT;
 
 // kaio_region_drop ends `*move_region`, which becomes NULL, once its last frame is dropped. From
 // now on none can be taken.
-void kaio_region_drop(kaio_region **move_region);
+void kaio_region_drop(kaio_region **move_region) KAIO_NOEXCEPT;
 
 KAIO_END_DECLS
 

@@ -62,10 +62,12 @@ typedef struct kaio_poll_result {
 
 // kaio_read_result_into_completion makes a completion of `result`, for kaio_read_rest_start, and
 // takes its buffer. The completion has no ticket.
-kaio_completion kaio_read_result_into_completion(kaio_read_result *result, uint64_t user);
+kaio_completion kaio_read_result_into_completion(kaio_read_result *result,
+                                                 uint64_t user) KAIO_NOEXCEPT;
 
 // kaio_write_result_into_completion is the same for a write.
-kaio_completion kaio_write_result_into_completion(kaio_write_result *result, uint64_t user);
+kaio_completion kaio_write_result_into_completion(kaio_write_result *result,
+                                                  uint64_t user) KAIO_NOEXCEPT;
 
 // What a run does next.
 typedef enum kaio_turn {
@@ -102,7 +104,7 @@ typedef enum kaio_run_end {
 
 // kaio_run_end_name is a static lower-case word such as "woken"; never NULL, "invalid" for a value
 // that is none.
-const char *kaio_run_end_name(kaio_run_end end);
+const char *kaio_run_end_name(kaio_run_end end) KAIO_NOEXCEPT;
 
 typedef struct kaio_run_report {
     kaio_run_end ended;
@@ -123,7 +125,7 @@ typedef struct kaio_run_report {
 //            IOCB_CMD_POLL (4.19) for wakes: before, a wake is noticed within 5 ms.
 KAIO_MUST_USE kaio_status kaio_queue_run(kaio_queue *queue, const kaio_handlers *handlers,
                                          void *context, kaio_deadline deadline,
-                                         kaio_run_report *out_report);
+                                         kaio_run_report *out_report) KAIO_NOEXCEPT;
 
 // kaio_queue_wake ends a run of `queue` as WOKEN: the one that is going on, or the next one. Wakes
 // that no run has noticed yet count once.
@@ -132,7 +134,7 @@ KAIO_MUST_USE kaio_status kaio_queue_run(kaio_queue *queue, const kaio_handlers 
 // always be too late, and nothing follows from that. A handle that names no living queue, NULL
 // included, does nothing, also while another thread ends the queue.
 // Kernel: write(2) to an eventfd when a run is blocked, none otherwise.
-void kaio_queue_wake(kaio_queue *queue);
+void kaio_queue_wake(kaio_queue *queue) KAIO_NOEXCEPT;
 
 KAIO_END_DECLS
 

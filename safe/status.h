@@ -94,14 +94,14 @@ static inline void kaio_ignore(kaio_status status) {
 
 // kaio_status_name returns the code as a static lower-case word such as "stale"; never NULL, and
 // "invalid" for a code that no call returns.
-const char *kaio_status_name(kaio_status status);
+const char *kaio_status_name(kaio_status status) KAIO_NOEXCEPT;
 
 // kaio_status_message writes one line with every number into out_text[0..size_bytes), cut to fit
 // and always ended by a zero byte (nothing is written when size_bytes is 0), and returns the length
 // that the whole line has, as snprintf(3) does.
 //
 // A NULL `out_text` is answered with the length alone.
-size_t kaio_status_message(kaio_status status, char *out_text, size_t size_bytes);
+size_t kaio_status_message(kaio_status status, char *out_text, size_t size_bytes) KAIO_NOEXCEPT;
 
 KAIO_END_DECLS
 

@@ -31,13 +31,13 @@ typedef enum kaio_sync_kind {
 //            FORKED.
 // Kernel:    IOCB_CMD_FDSYNC, IOCB_CMD_FSYNC, since 4.18; EINVAL on files that cannot be synced.
 KAIO_MUST_USE kaio_status kaio_sync_new(kaio_queue *queue, kaio_file *file, kaio_sync_kind kind,
-                                        kaio_sync **out_sync);
+                                        kaio_sync **out_sync) KAIO_NOEXCEPT;
 
 // Out of line half of kaio_sync_push.
-KAIO_CONSUMES kaio_ticket kaio_sync_push_(kaio_sync *sync, uint64_t user);
+KAIO_CONSUMES kaio_ticket kaio_sync_push_(kaio_sync *sync, uint64_t user) KAIO_NOEXCEPT;
 
 // Never defined or called: it says that kaio_sync_push_ consumes.
-kaio_sync *kaio_sync_never_made_(void) KAIO_CONSUMED_BY(kaio_sync_push_);
+kaio_sync *kaio_sync_never_made_(void) KAIO_NOEXCEPT KAIO_CONSUMED_BY(kaio_sync_push_);
 
 // kaio_sync_push stages `*move_sync`, which becomes NULL. Always consumes, as kaio_write_push does.
 static inline kaio_ticket kaio_sync_push(kaio_sync **move_sync, uint64_t user) {
@@ -53,14 +53,14 @@ static inline kaio_ticket kaio_sync_push(kaio_sync **move_sync, uint64_t user) {
 // kaio_sync_abandon dissolves an idle `*move_sync`, which becomes NULL.
 //
 // Errors: STALE (also once it was pushed), WRONG_THREAD, REENTERED, FORKED: nothing has changed.
-KAIO_MUST_USE kaio_status kaio_sync_abandon(kaio_sync **move_sync);
+KAIO_MUST_USE kaio_status kaio_sync_abandon(kaio_sync **move_sync) KAIO_NOEXCEPT;
 
 // kaio_sync_drop abandons `*move_sync` and answers nothing.
-void kaio_sync_drop(kaio_sync **move_sync);
+void kaio_sync_drop(kaio_sync **move_sync) KAIO_NOEXCEPT;
 
 // kaio_sync_start is kaio_sync_new and kaio_sync_push in one call, with the answers of the former.
 KAIO_MUST_USE kaio_status kaio_sync_start(kaio_queue *queue, kaio_file *file, kaio_sync_kind kind,
-                                          uint64_t user, kaio_ticket *out_ticket);
+                                          uint64_t user, kaio_ticket *out_ticket) KAIO_NOEXCEPT;
 
 KAIO_END_DECLS
 

@@ -13,7 +13,7 @@ KAIO_BEGIN_DECLS
 // kaio_testing_fault returns the first thing that is wrong with the queue's books, as a static
 // sentence, or NULL: every slot in exactly one state and list, and the counts as the slots have it.
 // Call it from the queue's thread, for a living queue.
-const char *kaio_testing_fault(const kaio_queue *queue);
+const char *kaio_testing_fault(const kaio_queue *queue) KAIO_NOEXCEPT;
 
 // How many objects live in this process.
 typedef struct kaio_testing_census {
@@ -24,18 +24,18 @@ typedef struct kaio_testing_census {
     uint32_t region_count;  // and pools
 } kaio_testing_census;
 
-kaio_testing_census kaio_testing_count(void);
+kaio_testing_census kaio_testing_count(void) KAIO_NOEXCEPT;
 
 // kaio_testing_set_life gives a free slot of `queue` the life that comes `ahead` lives before the
 // last one, so that a test can see it wrap. Returns how many slots were changed.
-uint32_t kaio_testing_age_slots(const kaio_queue *queue, uint64_t ahead);
+uint32_t kaio_testing_age_slots(const kaio_queue *queue, uint64_t ahead) KAIO_NOEXCEPT;
 
 // kaio_testing_slot_bytes is the library's memory for each request of depth, without what a queue
 // costs whatever its depth.
-uint64_t kaio_testing_queue_bytes(const kaio_queue *queue);
+uint64_t kaio_testing_queue_bytes(const kaio_queue *queue) KAIO_NOEXCEPT;
 
 // kaio_testing_forge_event puts an event into the ring of `queue`, as a kernel with a bug would.
-void kaio_testing_forge_event(const kaio_queue *queue, uint64_t data, int64_t result);
+void kaio_testing_forge_event(const kaio_queue *queue, uint64_t data, int64_t result) KAIO_NOEXCEPT;
 
 KAIO_END_DECLS
 

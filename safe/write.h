@@ -30,7 +30,7 @@ KAIO_BEGIN_DECLS
 // Kernel:    IOCB_CMD_PWRITE.
 KAIO_MUST_USE kaio_status kaio_write_new(kaio_queue *queue, kaio_file *file, kaio_range range,
                                          kaio_rw_flags flags, kaio_buffer **move_buffer,
-                                         kaio_write **out_write);
+                                         kaio_write **out_write) KAIO_NOEXCEPT;
 
 // kaio_write_new_shared is kaio_write_new from a view, which other writes may share: see view.h.
 //
@@ -38,13 +38,14 @@ KAIO_MUST_USE kaio_status kaio_write_new(kaio_queue *queue, kaio_file *file, kai
 // Errors:    those of kaio_write_new, about a view.
 KAIO_MUST_USE kaio_status kaio_write_new_shared(kaio_queue *queue, kaio_file *file,
                                                 kaio_range range, kaio_rw_flags flags,
-                                                kaio_view **move_view, kaio_write **out_write);
+                                                kaio_view **move_view,
+                                                kaio_write **out_write) KAIO_NOEXCEPT;
 
 // Out of line half of kaio_write_push.
-KAIO_CONSUMES kaio_ticket kaio_write_push_(kaio_write *write, uint64_t user);
+KAIO_CONSUMES kaio_ticket kaio_write_push_(kaio_write *write, uint64_t user) KAIO_NOEXCEPT;
 
 // Never defined or called: it says that kaio_write_push_ consumes.
-kaio_write *kaio_write_never_made_(void) KAIO_CONSUMED_BY(kaio_write_push_);
+kaio_write *kaio_write_never_made_(void) KAIO_NOEXCEPT KAIO_CONSUMED_BY(kaio_write_push_);
 
 // kaio_write_push stages `*move_write`, which becomes NULL, to be sent by the next flush or wait.
 // `user` comes back with the outcome.
@@ -67,40 +68,44 @@ static inline kaio_ticket kaio_write_push(kaio_write **move_write, uint64_t user
 //
 // Errors: ACCESS(view): it has a view, not a buffer. STALE (also once it was pushed), WRONG_THREAD,
 //         REENTERED, FORKED. Nothing has changed.
-KAIO_MUST_USE kaio_status kaio_write_abandon(kaio_write **move_write, kaio_buffer **out_buffer);
+KAIO_MUST_USE kaio_status kaio_write_abandon(kaio_write **move_write,
+                                             kaio_buffer **out_buffer) KAIO_NOEXCEPT;
 
 // kaio_write_abandon_shared is the same for a write that was given a view, and ACCESS(buffer) for
 // any other.
-KAIO_MUST_USE kaio_status kaio_write_abandon_shared(kaio_write **move_write, kaio_view **out_view);
+KAIO_MUST_USE kaio_status kaio_write_abandon_shared(kaio_write **move_write,
+                                                    kaio_view **out_view) KAIO_NOEXCEPT;
 
 // kaio_write_drop abandons `*move_write` and drops its buffer or view. From another thread the
 // request becomes one that the queue's owner takes, REFUSED.
-void kaio_write_drop(kaio_write **move_write);
+void kaio_write_drop(kaio_write **move_write) KAIO_NOEXCEPT;
 
 // kaio_write_start is kaio_write_new and kaio_write_push in one call, with the answers of the
 // former.
 KAIO_MUST_USE kaio_status kaio_write_start(kaio_queue *queue, kaio_file *file, kaio_range range,
                                            kaio_rw_flags flags, uint64_t user,
-                                           kaio_buffer **move_buffer, kaio_ticket *out_ticket);
+                                           kaio_buffer **move_buffer,
+                                           kaio_ticket *out_ticket) KAIO_NOEXCEPT;
 
 // kaio_write_start_shared is kaio_write_new_shared and kaio_write_push in one call.
 KAIO_MUST_USE kaio_status kaio_write_start_shared(kaio_queue *queue, kaio_file *file,
                                                   kaio_range range, kaio_rw_flags flags,
                                                   uint64_t user, kaio_view **move_view,
-                                                  kaio_ticket *out_ticket);
+                                                  kaio_ticket *out_ticket) KAIO_NOEXCEPT;
 
 // kaio_write_set_priority gives an idle `write` a `priority`, instead of the one it has.
 //
 // Errors: RANGE(priority, or kind for the class), before anything else. STALE, WRONG_THREAD,
 //         REENTERED, FORKED: nothing has changed.
-KAIO_MUST_USE kaio_status kaio_write_set_priority(kaio_write *write, kaio_priority priority);
+KAIO_MUST_USE kaio_status kaio_write_set_priority(kaio_write *write,
+                                                  kaio_priority priority) KAIO_NOEXCEPT;
 
 // kaio_write_retarget describes an idle `write` anew: it keeps its place and its buffer, all else
 // is as from kaio_write_new.
 //
 // Errors: those of kaio_write_new but for FULL and those of the buffer: nothing has changed.
 KAIO_MUST_USE kaio_status kaio_write_retarget(kaio_write *write, kaio_file *file, kaio_range range,
-                                              kaio_rw_flags flags);
+                                              kaio_rw_flags flags) KAIO_NOEXCEPT;
 
 // kaio_write_into_read makes an idle `*move_write` a read of the same buffer, range and file,
 // without flags and priority.
@@ -109,7 +114,8 @@ KAIO_MUST_USE kaio_status kaio_write_retarget(kaio_write *write, kaio_file *file
 // Errors:    ACCESS(view): its bytes are shared, and not to be changed. ACCESS(file), ALIGN(size or
 //            file offset): the file is not for reading, or not like this. STALE, WRONG_THREAD,
 //            REENTERED, FORKED. Nothing has changed.
-KAIO_MUST_USE kaio_status kaio_write_into_read(kaio_write **move_write, kaio_read **out_read);
+KAIO_MUST_USE kaio_status kaio_write_into_read(kaio_write **move_write,
+                                               kaio_read **out_read) KAIO_NOEXCEPT;
 
 // kaio_write_rest_start goes on behind a write that ended SHORT: it starts a write of what is left,
 // with the buffer or view of `completion` and its `user`.
@@ -120,7 +126,7 @@ KAIO_MUST_USE kaio_status kaio_write_into_read(kaio_write **move_write, kaio_rea
 //            has changed.
 KAIO_MUST_USE kaio_status kaio_write_rest_start(kaio_queue *queue, kaio_file *file,
                                                 kaio_rw_flags flags, kaio_completion *completion,
-                                                kaio_ticket *out_ticket);
+                                                kaio_ticket *out_ticket) KAIO_NOEXCEPT;
 
 KAIO_END_DECLS
 

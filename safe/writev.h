@@ -33,10 +33,10 @@ KAIO_BEGIN_DECLS
 KAIO_MUST_USE kaio_status kaio_writev_new(kaio_queue *queue, kaio_file *file,
                                           uint64_t file_offset_bytes, kaio_rw_flags flags,
                                           kaio_segment *move_segments, uint32_t segment_count,
-                                          kaio_writev **out_writev);
+                                          kaio_writev **out_writev) KAIO_NOEXCEPT;
 
 // Out of line half of kaio_writev_push.
-kaio_ticket kaio_writev_push_(kaio_writev *writev, uint64_t user);
+kaio_ticket kaio_writev_push_(kaio_writev *writev, uint64_t user) KAIO_NOEXCEPT;
 
 // kaio_writev_push stages `*move_writev`, which becomes NULL: as kaio_write_push.
 static inline kaio_ticket kaio_writev_push(kaio_writev **move_writev, uint64_t user) {
@@ -56,30 +56,35 @@ static inline kaio_ticket kaio_writev_push(kaio_writev **move_writev, uint64_t u
 // once
 //         it was pushed), WRONG_THREAD, REENTERED, FORKED. Nothing has changed.
 KAIO_MUST_USE kaio_status kaio_writev_abandon(kaio_writev **move_writev, kaio_segment *out_segments,
-                                              uint32_t capacity, uint32_t *out_segment_count);
+                                              uint32_t capacity,
+                                              uint32_t *out_segment_count) KAIO_NOEXCEPT;
 
 // kaio_writev_drop abandons `*move_writev` and drops what its segments have: as kaio_write_drop.
-void kaio_writev_drop(kaio_writev **move_writev);
+void kaio_writev_drop(kaio_writev **move_writev) KAIO_NOEXCEPT;
 
 // kaio_writev_start is kaio_writev_new and kaio_writev_push in one call.
 KAIO_MUST_USE kaio_status kaio_writev_start(kaio_queue *queue, kaio_file *file,
                                             uint64_t file_offset_bytes, kaio_rw_flags flags,
                                             uint64_t user, kaio_segment *move_segments,
-                                            uint32_t segment_count, kaio_ticket *out_ticket);
+                                            uint32_t segment_count,
+                                            kaio_ticket *out_ticket) KAIO_NOEXCEPT;
 
 // kaio_writev_set_priority gives an idle `writev` a `priority`: as kaio_write_set_priority.
-KAIO_MUST_USE kaio_status kaio_writev_set_priority(kaio_writev *writev, kaio_priority priority);
+KAIO_MUST_USE kaio_status kaio_writev_set_priority(kaio_writev *writev,
+                                                   kaio_priority priority) KAIO_NOEXCEPT;
 
 // kaio_writev_retarget gives an idle `writev` another file, offset and flags; it keeps its place
 // and its segments.
 //
 // Errors: those of kaio_writev_new but for FULL and those of the segments: nothing has changed.
 KAIO_MUST_USE kaio_status kaio_writev_retarget(kaio_writev *writev, kaio_file *file,
-                                               uint64_t file_offset_bytes, kaio_rw_flags flags);
+                                               uint64_t file_offset_bytes,
+                                               kaio_rw_flags flags) KAIO_NOEXCEPT;
 
 // kaio_writev_into_readv makes an idle `*move_writev` a read of the same segments, offset and file:
 // as kaio_write_into_read.
-KAIO_MUST_USE kaio_status kaio_writev_into_readv(kaio_writev **move_writev, kaio_readv **out_readv);
+KAIO_MUST_USE kaio_status kaio_writev_into_readv(kaio_writev **move_writev,
+                                                 kaio_readv **out_readv) KAIO_NOEXCEPT;
 
 // kaio_writev_rest_start goes on behind a write that ended SHORT: it starts a write of what is
 // left, with its segments and its `user`. What is done stays in completion->segments.
@@ -88,7 +93,7 @@ KAIO_MUST_USE kaio_status kaio_writev_into_readv(kaio_writev **move_writev, kaio
 // Errors:    as kaio_write_rest_start.
 KAIO_MUST_USE kaio_status kaio_writev_rest_start(kaio_queue *queue, kaio_file *file,
                                                  kaio_rw_flags flags, kaio_completion *completion,
-                                                 kaio_ticket *out_ticket);
+                                                 kaio_ticket *out_ticket) KAIO_NOEXCEPT;
 
 KAIO_END_DECLS
 

@@ -36,7 +36,7 @@ typedef struct kaio_sim_file_script {
 } kaio_sim_file_script;
 
 // kaio_sim_play_file starts to follow `script`, whose path must stay.
-void kaio_sim_play_file(const kaio_sim_file_script *script);
+void kaio_sim_play_file(const kaio_sim_file_script *script) KAIO_NOEXCEPT;
 
 // What was asked since the last kaio_sim_play_file.
 typedef struct kaio_sim_file_calls {
@@ -47,7 +47,7 @@ typedef struct kaio_sim_file_calls {
     uint32_t flags_count;  // preadv2(2)
 } kaio_sim_file_calls;
 
-kaio_sim_file_calls kaio_sim_file_call_counts(void);
+kaio_sim_file_calls kaio_sim_file_call_counts(void) KAIO_NOEXCEPT;
 
 KAIO_END_DECLS
 

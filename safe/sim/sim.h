@@ -77,18 +77,18 @@ typedef struct kaio_sim_calls {
 
 // kaio_sim_play starts to follow `script` and sets the counts of calls to 0. Requests in flight
 // stay.
-void kaio_sim_play(const kaio_sim_script *script);
+void kaio_sim_play(const kaio_sim_script *script) KAIO_NOEXCEPT;
 
 // kaio_sim_complete ends up to `count` requests in flight of every context, as a device would, and
 // returns how many it ended: of polls those whose file is ready.
-uint32_t kaio_sim_complete(uint32_t count);
+uint32_t kaio_sim_complete(uint32_t count) KAIO_NOEXCEPT;
 
 // kaio_sim_call_counts returns what was asked since the last kaio_sim_play.
-kaio_sim_calls kaio_sim_call_counts(void);
+kaio_sim_calls kaio_sim_call_counts(void) KAIO_NOEXCEPT;
 
 // kaio_sim_set_clock stops the clock that latencies and ages are read from at `now_ns`, in
 // nanoseconds. It begins at 1.
-void kaio_sim_set_clock(int64_t now_ns);
+void kaio_sim_set_clock(int64_t now_ns) KAIO_NOEXCEPT;
 
 // ---- what it did ----
 
@@ -140,7 +140,7 @@ typedef struct kaio_sim_note {
 typedef void kaio_sim_watcher(void *context, const kaio_sim_note *note);
 
 // kaio_sim_watch tells `watcher` from now on, instead of the one before; NULL: nobody.
-void kaio_sim_watch(kaio_sim_watcher *watcher, void *context);
+void kaio_sim_watch(kaio_sim_watcher *watcher, void *context) KAIO_NOEXCEPT;
 
 KAIO_END_DECLS
 

@@ -23,6 +23,15 @@ forbid "the block is not opened or not closed" "$(awk '
   /^KAIO_BEGIN_DECLS/ { ++opened }
   /^KAIO_END_DECLS/ { ++closed }
   END { close_file() }' "$@" | grep -v '/base[.]h$')"
+forbid "an exception may leave it: KAIO_NOEXCEPT is missing" "$(awk '
+  FNR == 1 { statement = "" }
+  /^[A-Za-z]/ && !/^(typedef|struct|enum|static|KAIO_(BEGIN|END)_DECLS)/ { statement = $0; first = FNR }
+  /^ / && statement != "" { statement = statement $0 }
+  statement != "" && /[;{]$/ {
+    if (statement ~ /[)][^)]*;$/ && statement ~ /\(/ && statement !~ /KAIO_NOEXCEPT|nothrow|kaio_model_/)
+      print FILENAME ":" first ": " statement
+    statement = ""
+  }' "$@")"
 forbid "a bit-field" "$(grep -nE '^ +[a-z0-9_]+ [a-z_]+ : [0-9]+;' "$@")"
 forbid "another type than those with a fixed width" "$(grep -nE '^    (unsigned|long|short|char) [a-z_]+;' "$@")"
 
