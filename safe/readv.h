@@ -25,10 +25,10 @@ KAIO_BEGIN_DECLS
 //            pinned, and `*out_readv` is the caller's. The array stays the caller's. On any other
 //            answer nothing has changed.
 // Errors:    FULL(segments): the budget has not that many left: detail = all of it.
-// RANGE(segments):
-//            0, or more than KAIO_SEGMENT_COUNT_MAX. BUSY(buffer): another request has it, or
-//            another segment. ACCESS(view): a view is not to be changed. ALIGN: for direct I/O each
-//            address, the file offset and the size of all. Else those of kaio_read_new.
+//            RANGE(segments): 0, or above KAIO_SEGMENT_COUNT_MAX. BUSY(buffer): a request
+//            has it, or another segment. ACCESS(view): a view is not to be changed. ALIGN: for
+//            direct I/O each address, the file offset and the size of all. Else those of
+//            kaio_read_new.
 // Kernel:    IOCB_CMD_PREADV, 2.6.19.
 KAIO_MUST_USE kaio_status kaio_readv_new(kaio_queue *queue, kaio_file *file,
                                          uint64_t file_offset_bytes, kaio_rw_flags flags,
@@ -52,9 +52,8 @@ static inline kaio_ticket kaio_readv_push(kaio_readv **move_readv, uint64_t user
 // kaio_readv_abandon dissolves an idle `*move_readv`, which becomes NULL, and gives its segments
 // back, to out_segments[0..*out_segment_count).
 //
-// Errors: RANGE(segments): it has more than `capacity`: detail = how many, and that. STALE (also
-// once
-//         it was pushed), WRONG_THREAD, REENTERED, FORKED. Nothing has changed.
+// Errors: RANGE(segments): it has more than `capacity`: detail = how many, and that. STALE (once
+//         it was pushed, too), WRONG_THREAD, REENTERED, FORKED. Nothing has changed.
 KAIO_MUST_USE kaio_status kaio_readv_abandon(kaio_readv **move_readv, kaio_segment *out_segments,
                                              uint32_t capacity,
                                              uint32_t *out_segment_count) KAIO_NOEXCEPT;

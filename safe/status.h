@@ -23,8 +23,7 @@ typedef enum kaio_code {
     KAIO_FORKED = 3,         // the object belongs to the parent process
     KAIO_WRONG_THREAD = 4,   // the object belongs to another thread
     KAIO_REENTERED = 5,      // called from inside a call on the same queue (signal handler)
-    KAIO_RANGE =
-        6,  // `subject` is outside its limits: detail = asked, allowed (file offset: asked)
+    KAIO_RANGE = 6,  // `subject` is outside its limits: detail = asked, allowed (or only asked)
     KAIO_ALIGN = 7,  // a direct or atomic transfer needs `subject` aligned: detail = excess, needed
     KAIO_ACCESS = 8,       // the file is not open for reading, or not for writing
     KAIO_UNSUPPORTED = 9,  // flags that cannot be had here: detail = the bits

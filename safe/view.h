@@ -33,8 +33,8 @@ KAIO_MUST_USE kaio_status kaio_buffer_freeze(kaio_buffer **move_buffer,
 // kaio_view_share makes one more view of the same bytes, bound to no thread.
 //
 // Ownership: `view` stays the caller's and `*out_view` is too; each is dropped, or given to a
-// write. Errors:    BUSY(view): a request has it. WRONG_THREAD, STALE, NULL_ARGUMENT, FORKED.
-// NO_MEMORY.
+//            write.
+// Errors:    BUSY(view): a request has it. WRONG_THREAD, STALE, NULL_ARGUMENT, FORKED. NO_MEMORY.
 KAIO_MUST_USE kaio_status kaio_view_share(kaio_view *view, kaio_view **out_view) KAIO_NOEXCEPT;
 
 // kaio_view_thaw turns the only view of a buffer back into that buffer.

@@ -82,10 +82,13 @@ TEST_F(AllocationTest, NothingIsAllocatedBetweenOpenAndClose) {
 // Every kind of request, every way through the queue, and what is asked about it.
 class EveryAllocationTest : public AllocationTest {
   protected:
+    static constexpr uint32_t kPartCount = 2;
+
     kaio_queue_options Options() const override {
         kaio_queue_options options = AllocationTest::Options();
         options.eventfd = true;
         options.latency = true;
+        options.segment_count = kPartCount;
         return options;
     }
 
@@ -95,10 +98,17 @@ class EveryAllocationTest : public AllocationTest {
         ASSERT_EQ(pipe2(fds_, O_CLOEXEC | O_NONBLOCK), 0);
         ASSERT_OK(kaio_file_borrow(fds_[0], &pipe_));
         buffer_ = NewBuffer(512);
+        other_ = NewBuffer(512);
+        kaio_pool_options pool = {};
+        pool.buffer_bytes = 512;
+        pool.buffer_count = 2;
+        ASSERT_OK(kaio_pool_open(&pool, &pool_));
     }
 
     void TearDown() override {
         kaio_buffer_drop(&buffer_);
+        kaio_buffer_drop(&other_);
+        EXPECT_OK(kaio_pool_close(&pool_));
         kaio_file_drop(&file_);
         kaio_file_drop(&pipe_);
         AllocationTest::TearDown();
@@ -179,6 +189,40 @@ class EveryAllocationTest : public AllocationTest {
         Is(kaio_queue_run(queue_, &handlers, this, kaio_deadline_never(), &report));
     }
 
+    // A vectored read, made a write, and back again.
+    void Vectored() {
+        kaio_segment segments[kPartCount] = {{buffer_, nullptr, 0, 512}, {other_, nullptr, 0, 256}};
+        buffer_ = other_ = nullptr;
+        kaio_readv *readv;
+        kaio_writev *writev;
+        kaio_ticket ticket;
+        kaio_queue_counts left;
+        kaio_completion completion;
+        Is(kaio_readv_new(queue_, file_, 0, kaio_rw_none(), segments, kPartCount, &readv));
+        Is(kaio_readv_into_writev(&readv, &writev));
+        Is(kaio_writev_push(&writev, 1).bits != 0);
+        Is(kaio_queue_drain(queue_, kaio_deadline_never(), &left));
+        Is(kaio_queue_take_segments(queue_, segments, kPartCount, &completion));
+        Is(kaio_readv_start(queue_, file_, 0, kaio_rw_none(), 1, segments, kPartCount, &ticket));
+        Is(kaio_queue_drain(queue_, kaio_deadline_never(), &left));
+        Is(kaio_queue_take_segments(queue_, segments, kPartCount, &completion));
+        buffer_ = segments[0].buffer;
+        other_ = segments[1].buffer;
+    }
+
+    // Buffers of a pool, taken, read into and given back.
+    void Pooled() {
+        kaio_buffer *buffer;
+        kaio_ticket ticket;
+        kaio_queue_counts left;
+        kaio_completion completion;
+        Is(kaio_pool_take(pool_, &buffer));
+        Is(kaio_read_start(queue_, file_, Range(0, 512), kaio_rw_none(), 1, &buffer, &ticket));
+        Is(kaio_queue_drain(queue_, kaio_deadline_never(), &left));
+        Is(kaio_queue_take(queue_, &completion));
+        kaio_completion_drop(&completion);
+    }
+
     void Ask() {
         kaio_queue_counters counters;
         Is(kaio_queue_counters_read(queue_, &counters));
@@ -191,6 +235,8 @@ class EveryAllocationTest : public AllocationTest {
     kaio_file *file_ = nullptr;
     kaio_file *pipe_ = nullptr;
     kaio_buffer *buffer_ = nullptr;
+    kaio_buffer *other_ = nullptr;
+    kaio_pool *pool_ = nullptr;
     kaio_latency latency_ = {};
     int fds_[2] = {-1, -1};
     bool is_good_ = true;
@@ -202,6 +248,8 @@ TEST_F(EveryAllocationTest, NoOperationAllocates) {
         Transfers();
         SyncsAndPolls();
         Run();
+        Vectored();
+        Pooled();
         Ask();
     }
     EXPECT_EQ(allocations, before);
