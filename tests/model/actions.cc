@@ -298,6 +298,115 @@ void QueueTake(Run *run) {
     }
 }
 
+// ---- the run loop ----
+
+struct Running {
+    Run *run;
+    Bits queue;
+    bool has_begun;
+};
+
+void New(Run *run, kaio_operation operation, const uint64_t *user);
+
+// Handle has the model follow one outcome. True: the handler takes what the outcome has.
+bool Handle(Running *running, kaio_completion *got) {
+    Run *run = running->run;
+    running->has_begun = true;
+    run->model.Handled(running->queue, got);
+    run->CountOutcome(*got);
+    const Bits memory = MemoryOf(*got);
+    if (memory != 0) {
+        run->CheckBuffer(*run->model.FindMemory(memory));
+    }
+    const Queue *queue = run->model.FindQueue(running->queue);
+    if (!queue->is_drop_asked && run->choices.OneIn(3)) {
+        const uint64_t user = run->choices.Bits();
+        New(run, run->PickOperation(), &user);
+    }
+    errno = kErrno;
+    const bool is_taken = run->choices.Below(2) == 0;
+    if (!is_taken && memory != 0) {
+        run->model.MemoryDrop(memory);  // as soon as the handler returns
+    }
+    return is_taken;
+}
+
+void OnRead(void *context, uint64_t user, kaio_read_result *result) {
+    kaio_completion got = {};
+    got.operation = KAIO_READ;
+    got.transfer = result->outcome;
+    got.os_error = result->os_error;
+    got.refusal = result->refusal;
+    got.range = result->range;
+    got.moved_bytes = result->moved_bytes;
+    got.user = user;
+    got.buffer = result->buffer;
+    if (Handle(static_cast<Running *>(context), &got)) {
+        result->buffer = nullptr;
+    }
+}
+
+void OnWrite(void *context, uint64_t user, kaio_write_result *result) {
+    kaio_completion got = {};
+    got.operation = KAIO_WRITE;
+    got.transfer = result->outcome;
+    got.os_error = result->os_error;
+    got.refusal = result->refusal;
+    got.range = result->range;
+    got.moved_bytes = result->moved_bytes;
+    got.user = user;
+    got.buffer = result->buffer;
+    got.view = result->view;
+    if (Handle(static_cast<Running *>(context), &got)) {
+        result->buffer = nullptr;
+        result->view = nullptr;
+    }
+}
+
+void OnSync(void *context, uint64_t user, const kaio_sync_result *result) {
+    kaio_completion got = {};
+    got.operation = KAIO_SYNC;
+    got.sync = result->outcome;
+    got.os_error = result->os_error;
+    got.refusal = result->refusal;
+    got.user = user;
+    (void)Handle(static_cast<Running *>(context), &got);
+}
+
+void OnPoll(void *context, uint64_t user, const kaio_poll_result *result) {
+    kaio_completion got = {};
+    got.operation = KAIO_POLL;
+    got.poll = result->outcome;
+    got.events = result->events;
+    got.os_error = result->os_error;
+    got.refusal = result->refusal;
+    got.user = user;
+    (void)Handle(static_cast<Running *>(context), &got);
+}
+
+void QueueRun(Run *run) {
+    const Bits bits = run->PickQueue();
+    kaio_handlers handlers = {};
+    handlers.on_read = OnRead;
+    handlers.on_write = OnWrite;
+    handlers.on_sync = OnSync;
+    handlers.on_poll = OnPoll;
+    Running running = {run, bits, false};
+    kaio_run_report got = {};
+    kaio_run_report want = {};
+    const kaio_status status = run->Call([&] {
+        return kaio_queue_run(As<kaio_queue>(bits), &handlers, &running, kaio_deadline_now(), &got);
+    });
+    run->Expect("queue_run", status, run->model.QueueRun(bits, running.has_begun, &want));
+    MODEL_CHECK(got.ended == want.ended && got.completed_count == want.completed_count &&
+                    got.dropped_count == want.dropped_count && got.os_error == want.os_error,
+                std::string("a run ended ") + kaio_run_end_name(got.ended) + ", the model " +
+                    kaio_run_end_name(want.ended));
+    if (kaio_status_is_ok(status)) {
+        run->Count((std::string("run ") + kaio_run_end_name(got.ended)).c_str());
+    }
+}
+
 void QueueCancel(Run *run) {
     const kaio_ticket ticket = {run->PickTicket()};
     const Request *request = run->model.FindRequest(static_cast<Bits>(ticket.bits));
@@ -1310,6 +1419,7 @@ const std::vector<Action> kActions = {
     {"queue_wait", 600, QueueWait},
     {"queue_drain", 60, QueueDrain},
     {"queue_take", 2200, QueueTake},
+    {"queue_run", 500, QueueRun},
     {"queue_cancel", 400, QueueCancel},
     {"queue_count", 60, QueueCount},
     {"queue_as_fd", 40, QueueAsFd},

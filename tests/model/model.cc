@@ -933,6 +933,82 @@ kaio_status Model::QueueTake(Bits bits, const kaio_completion &got) {
     return status;
 }
 
+// BeginRun follows a run up to its first handler.
+void Model::BeginRun(Queue *queue) {
+    queue->handled_count = 0;
+    CollectStrays(queue);
+    (void)Flush(queue);
+    if (!queue->has_ring) {
+        Reap(queue);
+    }
+    HearHandlers();
+}
+
+// HasDone settles events one by one until something is finished.
+bool Model::HasDone(Queue *queue) {
+    while (queue->has_ring && queue->finished.empty() && !queue->ring.empty()) {
+        const Event event = queue->ring.front();
+        queue->ring.pop_front();
+        Settle(queue, event);
+    }
+    return !queue->finished.empty();
+}
+
+void Model::Handled(Bits bits, kaio_completion *got) {
+    Queue *queue = FindQueue(bits);
+    MODEL_CHECK(queue != nullptr && queue->has_owner, "a run of what is no queue of ours");
+    if (queue->handled_count == 0) {
+        BeginRun(queue);
+    }
+    MODEL_CHECK(queue->handled_count == 0 || !queue->is_drop_asked, "a run that went on");
+    MODEL_CHECK(HasDone(queue), "nothing is there to be handed out");
+    auto chosen = queue->finished.begin();
+    const uint64_t group = (*chosen)->group;
+    for (auto i = chosen; i != queue->finished.end() && (*i)->group == group; ++i) {
+        const Bits memory = (*i)->buffer == nullptr ? 0 : (*i)->buffer->bits;
+        const Bits theirs = got->view != nullptr ? reinterpret_cast<Bits>(got->view)
+                                                 : reinterpret_cast<Bits>(got->buffer);
+        if ((*i)->operation == got->operation && (*i)->user == got->user && memory == theirs) {
+            chosen = i;
+            break;
+        }
+    }
+    Request *request = *chosen;
+    queue->finished.erase(chosen);
+    got->ticket.bits = request->bits;
+    CheckCompletion(*request, *got);
+    CountOutcome(*got, &queue->counters);
+    ++queue->handled_count;
+    Free(request);
+}
+
+kaio_status Model::QueueRun(Bits bits, bool has_begun, kaio_run_report *report) {
+    Queue *queue = nullptr;
+    if (has_begun) {
+        queue = FindQueue(bits);
+    } else {
+        const kaio_status status = Enter(bits, &queue);
+        if (queue == nullptr) {
+            return status;
+        }
+        BeginRun(queue);
+    }
+    *report = {};
+    report->completed_count = queue->handled_count;
+    queue->handled_count = 0;
+    if (queue->is_drop_asked) {
+        MODEL_CHECK(report->completed_count > 0 || !HasDone(queue), "an outcome was kept back");
+        report->ended = KAIO_RUN_STOPPED;
+        (void)DestroyQuietly(queue);
+        return Answer(KAIO_OK, KAIO_SUBJECT_NONE);
+    }
+    MODEL_CHECK(!HasDone(queue), "an outcome was kept back");
+    const bool is_owed =
+        queue->in_flight_count > 0 || !queue->staged.empty() || !queue->held.empty();
+    report->ended = is_owed ? KAIO_RUN_DEADLINE : KAIO_RUN_IDLE;
+    return Answer(KAIO_OK, KAIO_SUBJECT_NONE);
+}
+
 kaio_status Model::QueueCancel(Bits bits, uint64_t ticket, kaio_cancel_answer *answer) {
     Queue *queue = nullptr;
     const kaio_status status = Enter(bits, &queue);

@@ -131,6 +131,7 @@ struct Queue {
     bool is_ending = false;
     bool is_quiet = true;  // the kernel has nothing of it, once it is ending
     bool is_drop_asked = false;
+    uint64_t handled_count = 0;  // by the run that goes on
     kaio_destroy_report report = {};
     std::deque<Request *> staged;
     std::deque<Request *> held;
@@ -206,6 +207,10 @@ class Model {
     kaio_status QueueAttach(Bits queue);
     kaio_status QueueFlush(Bits queue, kaio_flush_report *report);
     kaio_status QueueWait(Bits queue, uint32_t min_count, Deadline deadline, uint32_t *ready_count);
+    // A run with a deadline of now: Handled for each outcome that a handler is called with, whose
+    // ticket it fills in, QueueRun at last, which is told whether any was.
+    void Handled(Bits queue, kaio_completion *got);
+    kaio_status QueueRun(Bits queue, bool has_begun, kaio_run_report *report);
     kaio_status QueueDrain(Bits queue, Deadline deadline, kaio_queue_counts *left);
     kaio_status QueueTake(Bits queue, const kaio_completion &got);
     kaio_status QueueCancel(Bits queue, uint64_t ticket, kaio_cancel_answer *answer);
@@ -286,6 +291,8 @@ class Model {
     kaio_status WaitFor(Queue *queue, uint32_t min_count, Deadline deadline);
     void CollectStrays(Queue *queue);
     Request *TakeOne(Queue *queue, const kaio_completion &got);
+    void BeginRun(Queue *queue);
+    bool HasDone(Queue *queue);
 
     void Finish(Request *request);
     void AppendFinished(Request *request);
