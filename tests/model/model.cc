@@ -968,7 +968,8 @@ void Model::Handled(Bits bits, kaio_completion *got) {
         const Bits memory = (*i)->buffer == nullptr ? 0 : (*i)->buffer->bits;
         const Bits theirs = got->view != nullptr ? reinterpret_cast<Bits>(got->view)
                                                  : reinterpret_cast<Bits>(got->buffer);
-        if ((*i)->operation == got->operation && (*i)->user == got->user && memory == theirs) {
+        if ((*i)->operation == got->operation && (*i)->user == got->user && memory == theirs &&
+            (*i)->refusal == got->refusal.code) {
             chosen = i;
             break;
         }
