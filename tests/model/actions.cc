@@ -59,6 +59,32 @@ Bits MemoryOf(const kaio_completion &completion) {
     return completion.view != nullptr ? BitsOf(completion.view) : BitsOf(completion.buffer);
 }
 
+// The most segments of a vectored request here.
+constexpr uint32_t kPartsMax = 3;
+
+// MemoriesOf are the handles of all that a completion has.
+std::vector<Bits> MemoriesOf(const kaio_completion &completion) {
+    std::vector<Bits> memories;
+    if (MemoryOf(completion) != 0) {
+        memories.push_back(MemoryOf(completion));
+    }
+    for (uint32_t i = 0; completion.segments != nullptr && i < completion.segment_count; ++i) {
+        const kaio_segment &segment = completion.segments[i];
+        memories.push_back(segment.view != nullptr ? BitsOf(segment.view) : BitsOf(segment.buffer));
+    }
+    return memories;
+}
+
+// Empty takes them out.
+void Empty(kaio_completion *completion) {
+    completion->buffer = nullptr;
+    completion->view = nullptr;
+    for (uint32_t i = 0; completion->segments != nullptr && i < completion->segment_count; ++i) {
+        completion->segments[i].buffer = nullptr;
+        completion->segments[i].view = nullptr;
+    }
+}
+
 // ---- queues ----
 
 void QueueOpen(Run *run) {
@@ -73,6 +99,7 @@ void QueueOpen(Run *run) {
     if (run->choices.OneIn(32)) {
         options.depth = 100;  // more than one io_getevents asks for
     }
+    options.segment_count = run->choices.Below(2) == 0 ? 0 : 1 + run->choices.Below(10);
     options.chunk_count = run->choices.OneIn(4) ? 1 + run->choices.Below(4) : 0;
     options.spin_ns = run->choices.OneIn(16) ? 500 : 0;
     if (run->choices.OneIn(64)) {
@@ -131,20 +158,22 @@ void OnLost(void *context, kaio_completion *completion) {
     Run *run = farewell->run;
     farewell->has_begun = true;
     const bool keeps_buffer = run->choices.Below(2) == 0;
-    const Bits buffer = MemoryOf(*completion);
+    const std::vector<Bits> memories = MemoriesOf(*completion);
     run->model.OnLost(farewell->queue, *completion, keeps_buffer);
     run->CountOutcome(*completion);
-    if (buffer != 0) {
-        run->CheckBuffer(*run->model.FindMemory(buffer));
+    for (const Bits memory : memories) {
+        run->CheckBuffer(*run->model.FindMemory(memory));
     }
     if (keeps_buffer) {
-        completion->buffer = nullptr;
-        completion->view = nullptr;
+        Empty(completion);
     }
     if (run->handler_depth < 2 && run->choices.OneIn(3)) {
         run->StepInHandler();
     }
-    run->model.AfterLost(keeps_buffer ? 0 : buffer);
+    run->model.AfterLost(0);
+    for (const Bits memory : memories) {
+        run->model.AfterLost(keeps_buffer ? 0 : memory);
+    }
     errno = kErrno;
 }
 
@@ -278,18 +307,26 @@ void QueueTake(Run *run) {
     kaio_completion untouched;
     memset(&got, 0xa5, sizeof got);
     memset(&untouched, 0xa5, sizeof untouched);
-    const kaio_status status =
-        run->Call([&] { return kaio_queue_take(As<kaio_queue>(bits), &got); });
-    run->Expect("queue_take", status, run->model.QueueTake(bits, got));
+    kaio_segment segments[kPartsMax];
+    const uint32_t capacity =
+        run->choices.OneIn(4) ? run->choices.Below(kPartsMax) : uint32_t{kPartsMax};
+    const bool is_plain = capacity == 0;
+    const kaio_status status = run->Call([&] {
+        return is_plain ? kaio_queue_take(As<kaio_queue>(bits), &got)
+                        : kaio_queue_take_segments(As<kaio_queue>(bits), segments, capacity, &got);
+    });
+    run->Expect("queue_take", status, run->model.QueueTake(bits, got, capacity));
     if (!kaio_status_is_ok(status)) {
         MODEL_CHECK(memcmp(&got, &untouched, sizeof got) == 0, "an output without an outcome");
         return;
     }
     run->CountOutcome(got);
+    for (const Bits memory : MemoriesOf(got)) {
+        run->CheckBuffer(*run->model.FindMemory(memory));
+    }
     if (MemoryOf(got) == 0) {
         return;
     }
-    run->CheckBuffer(*run->model.FindMemory(MemoryOf(got)));
     if (got.transfer == KAIO_TRANSFER_SHORT || run->choices.OneIn(8)) {
         run->kept.push_back(got);
         if (run->kept.size() > 4) {
@@ -314,8 +351,8 @@ bool Handle(Running *running, kaio_completion *got) {
     running->has_begun = true;
     run->model.Handled(running->queue, got);
     run->CountOutcome(*got);
-    const Bits memory = MemoryOf(*got);
-    if (memory != 0) {
+    const std::vector<Bits> memories = MemoriesOf(*got);
+    for (const Bits memory : memories) {
         run->CheckBuffer(*run->model.FindMemory(memory));
     }
     const Queue *queue = run->model.FindQueue(running->queue);
@@ -325,8 +362,14 @@ bool Handle(Running *running, kaio_completion *got) {
     }
     errno = kErrno;
     const bool is_taken = run->choices.Below(2) == 0;
-    if (!is_taken && memory != 0) {
-        run->model.MemoryDrop(memory);  // as soon as the handler returns
+    // What follows as soon as the handler returns: a completion is dropped, whatever it has.
+    if (got->segments != nullptr) {
+        run->model.Collect();
+    }
+    if (!is_taken) {
+        for (const Bits memory : memories) {
+            run->model.MemoryDrop(memory);
+        }
     }
     return is_taken;
 }
@@ -384,11 +427,22 @@ void OnPoll(void *context, uint64_t user, const kaio_poll_result *result) {
     (void)Handle(static_cast<Running *>(context), &got);
 }
 
+void OnVectored(void *context, uint64_t user, kaio_completion *completion) {
+    MODEL_CHECK(completion->user == user, "the word of a request");
+    const Bits ticket = static_cast<Bits>(completion->ticket.bits);
+    const bool is_taken = Handle(static_cast<Running *>(context), completion);
+    MODEL_CHECK(completion->ticket.bits == ticket, "the ticket of a request");
+    if (is_taken) {
+        Empty(completion);
+    }
+}
+
 void QueueRun(Run *run) {
     const Bits bits = run->PickQueue();
     kaio_handlers handlers = {};
     handlers.on_read = OnRead;
     handlers.on_write = OnWrite;
+    handlers.on_readv = handlers.on_writev = OnVectored;
     handlers.on_sync = OnSync;
     handlers.on_poll = OnPoll;
     Running running = {run, bits, false};
@@ -896,6 +950,55 @@ void WriteAbandonShared(Run *run) {
     run->Expect("abandon_shared", status, run->model.Abandon(bits, KAIO_WRITE, true, &want));
     ExpectMoved(status, bits, BitsOf(write));
     MODEL_CHECK(BitsOf(view) == want, "the view of an abandoned request");
+}
+
+// VectorStart pushes a vectored request: of buffers, and writes of views, too.
+void VectorStart(Run *run) {
+    const kaio_operation operation = run->choices.Below(2) == 0 ? KAIO_READV : KAIO_WRITEV;
+    const Bits queue_bits = run->PickQueue();
+    Bits file_bits = run->PickFile(true);
+    std::vector<kaio_segment> segments;
+    const uint32_t count = 1 + run->choices.Below(kPartsMax);
+    for (uint32_t i = 0; i < count; ++i) {
+        const bool is_view = run->choices.OneIn(operation == KAIO_WRITEV ? 3 : 16);
+        const Bits bits = is_view ? run->PickView() : run->PickBuffer();
+        file_bits = run->Suitable(file_bits, bits);
+        const kaio_range range = run->PickRange(file_bits, bits);
+        kaio_segment segment = {};
+        segment.buffer = is_view ? nullptr : As<kaio_buffer>(bits);
+        segment.view = is_view ? As<kaio_view>(bits) : nullptr;
+        segment.buffer_offset_bytes = range.buffer_offset_bytes;
+        segment.size_bytes = range.size_bytes;
+        segments.push_back(segment);
+    }
+    uint64_t offset = run->PickRange(file_bits, 0).file_offset_bytes;
+    if (offset > UINT32_MAX) {  // past the largest offset that there is, with these sizes
+        offset = static_cast<uint64_t>(INT64_MAX) + 1;
+    }
+    const kaio_rw_flags flags = kaio_rw_flags_from_bits(run->PickFlags(file_bits));
+    const uint64_t user = run->choices.Bits();
+    const std::vector<kaio_segment> before = segments;
+    kaio_queue *queue = As<kaio_queue>(queue_bits);
+    kaio_file *file = As<kaio_file>(file_bits);
+    kaio_ticket ticket = {kUntouched};
+    const kaio_status status = run->Call([&] {
+        return operation == KAIO_READV ? kaio_readv_start(queue, file, offset, flags, user,
+                                                          segments.data(), count, &ticket)
+                                       : kaio_writev_start(queue, file, offset, flags, user,
+                                                           segments.data(), count, &ticket);
+    });
+    const Bits out = static_cast<Bits>(ticket.bits);
+    run->Expect(
+        operation == KAIO_READV ? "readv_start" : "writev_start", status,
+        run->model.VectorNew(operation, queue_bits, file_bits, offset, flags.bits, before, out));
+    ExpectWritten(status, out);
+    for (uint32_t i = 0; i < count; ++i) {
+        ExpectMoved(status, BitsOf(before[i].buffer), BitsOf(segments[i].buffer));
+        ExpectMoved(status, BitsOf(before[i].view), BitsOf(segments[i].view));
+    }
+    if (kaio_status_is_ok(status)) {
+        run->model.Push(out, operation, user);
+    }
 }
 
 // New makes an idle request, or with `user` a pushed one.
@@ -1452,6 +1555,7 @@ const std::vector<Action> kActions = {
     {"abandon_shared", 40, WriteAbandonShared},
     {"request_new", 900, RequestNew},
     {"request_start", 1500, RequestStart},
+    {"vector_start", 500, VectorStart},
     {"new_with_null", 20, NewWithNull},
     {"push", 700, RequestPush},
     {"abandon", 120, RequestAbandon},

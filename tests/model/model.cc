@@ -26,7 +26,56 @@ uint64_t Pair(uint64_t first, uint64_t second) {
 }
 
 bool IsTransfer(const Request &request) {
-    return request.operation == KAIO_READ || request.operation == KAIO_WRITE;
+    return request.operation >= KAIO_READ && request.operation <= KAIO_WRITEV;
+}
+
+bool IsRead(kaio_operation operation) {
+    return operation == KAIO_READ || operation == KAIO_READV;
+}
+
+bool IsWrite(kaio_operation operation) {
+    return operation == KAIO_WRITE || operation == KAIO_WRITEV;
+}
+
+// Memories are the buffers and views that a request has.
+std::vector<Buffer *> Memories(const Request &request) {
+    std::vector<Buffer *> memories;
+    if (request.buffer != nullptr) {
+        memories.push_back(request.buffer);
+    }
+    for (const Part &part : request.parts) {
+        memories.push_back(part.memory);
+    }
+    return memories;
+}
+
+// PartsOf is what moves: of a plain transfer, one.
+std::vector<Part> PartsOf(const Request &request) {
+    return request.buffer == nullptr
+               ? request.parts
+               : std::vector<Part>{
+                     {request.buffer, request.range.buffer_offset_bytes, request.range.size_bytes}};
+}
+
+// Gather and Scatter move the first `count` bytes of a request's parts.
+std::vector<uint8_t> Gather(const Request &request, size_t count) {
+    std::vector<uint8_t> bytes;
+    for (const Part &part : PartsOf(request)) {
+        const size_t wanted = std::min<size_t>(part.size_bytes, count - bytes.size());
+        const uint8_t *first = part.memory->Content().data() + part.offset_bytes;
+        bytes.insert(bytes.end(), first, first + wanted);
+    }
+    return bytes;
+}
+
+void Scatter(const Request &request, const std::vector<uint8_t> &bytes) {
+    size_t done = 0;
+    for (const Part &part : PartsOf(request)) {
+        const size_t wanted = std::min<size_t>(part.size_bytes, bytes.size() - done);
+        std::copy_n(bytes.begin() + static_cast<ptrdiff_t>(done), wanted,
+                    part.memory->Content().begin() + part.offset_bytes);
+        done += wanted;
+    }
 }
 
 template <typename T>
@@ -161,8 +210,9 @@ static void CountOutcome(const kaio_completion &got, kaio_queue_counters *counte
         ++counters->poll.pushed_count;
         return;
     }
-    kaio_transfer_counters *transfers =
-        got.operation == KAIO_READ ? &counters->read : &counters->write;
+    kaio_transfer_counters *const all[] = {nullptr, &counters->read, &counters->write,
+                                           &counters->readv, &counters->writev};
+    kaio_transfer_counters *transfers = all[got.operation];
     uint64_t *const counts[] = {nullptr,
                                 &transfers->full_count,
                                 &transfers->short_count,
@@ -182,10 +232,14 @@ kaio_queue_counters Model::Counters(const Queue *queue) const {
         if (request->queue != queue || request->state == State::kIdle) {
             continue;
         }
-        ++(request->operation == KAIO_READ    ? counters.read.pushed_count
-           : request->operation == KAIO_WRITE ? counters.write.pushed_count
-           : request->operation == KAIO_SYNC  ? counters.sync.pushed_count
-                                              : counters.poll.pushed_count);
+        uint64_t *const counts[] = {nullptr,
+                                    &counters.read.pushed_count,
+                                    &counters.write.pushed_count,
+                                    &counters.readv.pushed_count,
+                                    &counters.writev.pushed_count,
+                                    &counters.sync.pushed_count,
+                                    &counters.poll.pushed_count};
+        ++*counts[request->operation];
     }
     return counters;
 }
@@ -315,11 +369,18 @@ void Model::CheckSent(const Queue &queue, const Request &request, const kaio_sim
         want.event_fd = static_cast<uint32_t>(queue.event_fd);
     }
     if (IsTransfer(request)) {
-        want.opcode = request.operation == KAIO_READ ? KAIO_RAW_CMD_PREAD : KAIO_RAW_CMD_PWRITE;
+        static const uint16_t opcodes[] = {0, KAIO_RAW_CMD_PREAD, KAIO_RAW_CMD_PWRITE,
+                                           KAIO_RAW_CMD_PREADV, KAIO_RAW_CMD_PWRITEV};
+        want.opcode = opcodes[request.operation];
         want.rw_flags = static_cast<int32_t>(request.sent_flags);
-        want.address = reinterpret_cast<uintptr_t>(request.buffer->address) +
-                       request.range.buffer_offset_bytes;
-        want.size_bytes = request.range.size_bytes;
+        if (request.buffer != nullptr) {
+            want.address = reinterpret_cast<uintptr_t>(request.buffer->address) +
+                           request.range.buffer_offset_bytes;
+            want.size_bytes = request.range.size_bytes;
+        } else {
+            want.address = got.address;  // of its segments, which the kernel reads when it takes it
+            want.size_bytes = request.parts.size();
+        }
         want.offset_bytes = static_cast<int64_t>(request.range.file_offset_bytes);
         if (request.priority.priority_class != 0) {
             want.flags |= KAIO_RAW_FLAG_IOPRIO;
@@ -370,21 +431,22 @@ void Model::Transfer(Request *request, const kaio_sim_note &note) {
     Content *content = request->file->resource->content;
     const size_t count = note.answer < 0 ? 0 : static_cast<size_t>(note.answer);
     MODEL_CHECK(count <= asked_bytes, note.answer);
-    uint8_t *bytes = request->buffer->Content().data() + request->range.buffer_offset_bytes;
     size_t offset = static_cast<size_t>(request->range.file_offset_bytes);
-    if (request->operation == KAIO_READ) {
+    if (IsRead(request->operation)) {
         CheckRead(*request, note, asked_bytes);
         if (content->is_pipe) {
-            std::copy_n(content->fifo.begin(), count, bytes);
-            content->fifo.erase(content->fifo.begin(),
-                                content->fifo.begin() + static_cast<ptrdiff_t>(count));
+            const auto end = content->fifo.begin() + static_cast<ptrdiff_t>(count);
+            Scatter(*request, std::vector<uint8_t>(content->fifo.begin(), end));
+            content->fifo.erase(content->fifo.begin(), end);
         } else if (count > 0) {
-            std::copy_n(content->image.begin() + static_cast<ptrdiff_t>(offset), count, bytes);
+            const auto first = content->image.begin() + static_cast<ptrdiff_t>(offset);
+            Scatter(*request, std::vector<uint8_t>(first, first + static_cast<ptrdiff_t>(count)));
         }
         return;
     }
+    const std::vector<uint8_t> bytes = Gather(*request, count);
     if (content->is_pipe) {
-        content->fifo.insert(content->fifo.end(), bytes, bytes + count);
+        content->fifo.insert(content->fifo.end(), bytes.begin(), bytes.end());
         return;
     }
     const bool can_fail = request->sent_flags != 0 || request->file->alignment.is_direct;
@@ -397,7 +459,7 @@ void Model::Transfer(Request *request, const kaio_sim_note &note) {
         offset = content->image.size();
     }
     content->image.resize(std::max(content->image.size(), offset + count));
-    std::copy_n(bytes, count, content->image.begin() + static_cast<ptrdiff_t>(offset));
+    std::copy_n(bytes.begin(), count, content->image.begin() + static_cast<ptrdiff_t>(offset));
 }
 
 void Model::Ended(const kaio_sim_note &note) {
@@ -631,7 +693,7 @@ void Model::ReleaseSync(Request *sync) {
 // Finish makes a request one to be taken, and tells the syncs that wait for it.
 void Model::Finish(Request *request) {
     AppendFinished(request);
-    if (request->operation != KAIO_WRITE) {
+    if (!IsWrite(request->operation)) {
         return;
     }
     request->has_failed = !IsWhole(*request);
@@ -663,8 +725,7 @@ void Model::Stage(Request *request, uint64_t user) {
         return;
     }
     for (const std::unique_ptr<Request> &write : requests) {
-        if (write->queue != queue || write->file != request->file ||
-            write->operation != KAIO_WRITE) {
+        if (write->queue != queue || write->file != request->file || !IsWrite(write->operation)) {
             continue;
         }
         if (write->state == State::kStaged || write->state == State::kInFlight) {
@@ -682,9 +743,9 @@ void Model::Stage(Request *request, uint64_t user) {
 // Free ends a request: its place is free, and its file is pinned once less.
 void Model::Free(Request *request) {
     Queue *queue = request->queue;
-    if (request->buffer != nullptr) {
-        request->buffer->is_pinned = false;
-        request->buffer->is_bound = true;
+    for (Buffer *memory : Memories(*request)) {
+        memory->is_pinned = false;
+        memory->is_bound = true;
     }
     stale.push_back(request->bits);
     Remove(&requests, request);
@@ -702,6 +763,23 @@ void Model::CheckCompletion(const Request &request, const kaio_completion &got) 
         want.buffer = request.buffer->IsView() ? nullptr : reinterpret_cast<kaio_buffer *>(memory);
         want.view = request.buffer->IsView() ? reinterpret_cast<kaio_view *>(memory) : nullptr;
     }
+    if (!request.parts.empty()) {
+        want.range = request.range;
+        want.segment_count = static_cast<uint32_t>(request.parts.size());
+        MODEL_CHECK(got.segments != nullptr, "it has no segments");
+        want.segments = got.segments;
+        for (uint32_t i = 0; i < want.segment_count && i < got.segment_count; ++i) {
+            const Part &part = request.parts[i];
+            const kaio_segment &segment = got.segments[i];
+            const Bits theirs = part.memory->IsView() ? reinterpret_cast<Bits>(segment.view)
+                                                      : reinterpret_cast<Bits>(segment.buffer);
+            MODEL_CHECK(theirs == part.memory->bits &&
+                            (segment.view == nullptr) != (segment.buffer == nullptr) &&
+                            segment.buffer_offset_bytes == part.offset_bytes &&
+                            segment.size_bytes == part.size_bytes,
+                        "a segment is not as it was given");
+        }
+    }
     if (request.refusal != KAIO_OK) {
         want.refusal = Answer(request.refusal, KAIO_SUBJECT_REQUEST);
         if (request.refusal == KAIO_OS_ERROR || request.refusal == KAIO_CAN_STALL) {
@@ -715,13 +793,13 @@ void Model::CheckCompletion(const Request &request, const kaio_completion &got) 
     const int32_t error = result < 0 ? static_cast<int32_t>(-result) : 0;
     if (IsTransfer(request)) {
         const int64_t asked = request.range.size_bytes;
-        want.transfer = is_refused                                      ? KAIO_TRANSFER_REFUSED
-                        : is_cancelled                                  ? KAIO_TRANSFER_CANCELLED
-                        : result == -EAGAIN                             ? KAIO_TRANSFER_WOULD_BLOCK
-                        : result < 0                                    ? KAIO_TRANSFER_FAILED
-                        : result >= asked                               ? KAIO_TRANSFER_FULL
-                        : result == 0 && request.operation == KAIO_READ ? KAIO_TRANSFER_END
-                                                                        : KAIO_TRANSFER_SHORT;
+        want.transfer = is_refused                                 ? KAIO_TRANSFER_REFUSED
+                        : is_cancelled                             ? KAIO_TRANSFER_CANCELLED
+                        : result == -EAGAIN                        ? KAIO_TRANSFER_WOULD_BLOCK
+                        : result < 0                               ? KAIO_TRANSFER_FAILED
+                        : result >= asked                          ? KAIO_TRANSFER_FULL
+                        : result == 0 && IsRead(request.operation) ? KAIO_TRANSFER_END
+                                                                   : KAIO_TRANSFER_SHORT;
         const bool has_moved =
             want.transfer == KAIO_TRANSFER_FULL || want.transfer == KAIO_TRANSFER_SHORT;
         want.moved_bytes = has_moved ? static_cast<uint64_t>(result) : 0;
@@ -755,7 +833,8 @@ void Model::CheckCompletion(const Request &request, const kaio_completion &got) 
     MODEL_CHECK(memcmp(&got.range, &want.range, sizeof got.range) == 0, text);
     MODEL_CHECK(got.moved_bytes == want.moved_bytes && got.user == want.user &&
                     got.ticket.bits == want.ticket.bits && got.buffer == want.buffer &&
-                    got.view == want.view && got.segments == nullptr && got.segment_count == 0,
+                    got.view == want.view && got.segments == want.segments &&
+                    got.segment_count == want.segment_count,
                 text);
 }
 
@@ -811,6 +890,7 @@ kaio_status Model::QueueOpen(const kaio_queue_options &options, Bits bits) {
     queue->bits = bits;
     queue->ctx = note.ctx;
     queue->depth = options.depth;
+    queue->segment_count = options.segment_count;
     queue->chunk_count = options.chunk_count == 0 ? UINT32_MAX : options.chunk_count;
     queue->has_ring = !options.never_ring;
     return Answer(KAIO_OK, KAIO_SUBJECT_NONE);
@@ -912,7 +992,7 @@ Request *Model::TakeOne(Queue *queue, const kaio_completion &got) {
     return request;
 }
 
-kaio_status Model::QueueTake(Bits bits, const kaio_completion &got) {
+kaio_status Model::QueueTake(Bits bits, const kaio_completion &got, uint32_t capacity) {
     Queue *queue = nullptr;
     const kaio_status status = Enter(bits, &queue);
     if (queue == nullptr) {
@@ -923,6 +1003,10 @@ kaio_status Model::QueueTake(Bits bits, const kaio_completion &got) {
         queue->is_raised = false;
         request = TakeOne(queue, got);
         queue->is_raised |= request != nullptr;
+    }
+    if (request != nullptr && request->parts.size() > capacity) {
+        queue->finished.push_front(request);
+        return Answer(KAIO_RANGE, KAIO_SUBJECT_SEGMENTS, Pair(request->parts.size(), capacity));
     }
     if (request == nullptr) {
         return Answer(KAIO_EMPTY, KAIO_SUBJECT_QUEUE);
@@ -1132,9 +1216,8 @@ void Model::OnLost(Bits bits, const kaio_completion &got, bool keeps_buffer) {
     MODEL_CHECK(request->state != State::kInFlight || queue->is_quiet, "the kernel has it");
     Lose(request);
     CheckCompletion(*request, got);
-    if (request->buffer != nullptr) {
-        ++(keeps_buffer ? queue->report.given_back_count : queue->report.dropped_count);
-    }
+    (keeps_buffer ? queue->report.given_back_count : queue->report.dropped_count) +=
+        static_cast<uint32_t>(Memories(*request).size());
     Free(request);
 }
 
@@ -1154,7 +1237,7 @@ kaio_destroy_report Model::EndDestroy(Queue *queue) {
         MODEL_CHECK(!queue->is_quiet && request->state == State::kInFlight,
                     "a request was not handed to the handler");
         is_clean = false;
-        report.leaked_count += request->buffer != nullptr;
+        report.leaked_count += static_cast<uint32_t>(Memories(*request).size());
         stale.push_back(request->bits);
         lost_requests_.push_back(Remove(&requests, request));
     }
@@ -1177,13 +1260,14 @@ kaio_destroy_report Model::DestroyQuietly(Queue *queue, bool is_elsewhere) {
         if (request->queue != queue || (request->state == State::kInFlight && !queue->is_quiet)) {
             continue;
         }
-        const Bits buffer = request->buffer == nullptr ? 0 : request->buffer->bits;
+        const std::vector<Buffer *> memories = Memories(*request);
         Free(request);
-        queue->report.dropped_count += buffer != 0;
-        if (is_elsewhere) {
-            Drop(FindMemory(buffer));  // nothing is collected for the main thread there
-        } else {
-            MemoryDrop(buffer);
+        queue->report.dropped_count += static_cast<uint32_t>(memories.size());
+        if (!is_elsewhere) {  // what the main thread drops, it collects for
+            Collect();
+        }
+        for (Buffer *memory : memories) {
+            Drop(memory);
         }
         i = std::min(i, requests.size());
     }
@@ -1659,7 +1743,7 @@ static kaio_status CheckAligned(kaio_subject subject, uint64_t number, uint32_t 
 static kaio_status CheckFlags(kaio_operation operation, const File &file, uint32_t flags,
                               uint32_t kernel_flags) {
     uint32_t can_have = kernel_flags & ~kAtomic;
-    if (operation == KAIO_READ) {
+    if (IsRead(operation)) {
         can_have &= ~kDurability;
     } else if (file.alignment.atomic_max_bytes > 0) {
         can_have |= kAtomic;
@@ -1674,7 +1758,7 @@ static kaio_status CheckFlags(kaio_operation operation, const File &file, uint32
 
 kaio_status Model::CheckTransfer(kaio_operation operation, const File &file, const Buffer &buffer,
                                  kaio_range range, uint32_t flags) {
-    if (!(operation == KAIO_READ ? file.is_readable : file.is_writable)) {
+    if (!(IsRead(operation) ? file.is_readable : file.is_writable)) {
         return Answer(KAIO_ACCESS, KAIO_SUBJECT_FILE);
     }
     kaio_status status = Answer(KAIO_OK, KAIO_SUBJECT_NONE);
@@ -1682,7 +1766,7 @@ kaio_status Model::CheckTransfer(kaio_operation operation, const File &file, con
         const uintptr_t address =
             reinterpret_cast<uintptr_t>(buffer.address) + range.buffer_offset_bytes;
         const uint32_t needed =
-            operation == KAIO_READ ? file.alignment.read_bytes : file.alignment.write_bytes;
+            IsRead(operation) ? file.alignment.read_bytes : file.alignment.write_bytes;
         status = CheckAligned(KAIO_SUBJECT_MEMORY, address, file.alignment.memory_bytes);
         if (kaio_status_is_ok(status)) {
             status = CheckAligned(KAIO_SUBJECT_FILE_OFFSET, range.file_offset_bytes, needed);
@@ -1747,6 +1831,87 @@ kaio_status Model::TransferNew(kaio_operation operation, Bits queue_bits, Bits f
         request->buffer = buffer;
         buffer->is_pinned = true;
         buffer->is_bound = true;
+        Describe(request, range, flags);
+    }
+    return status;
+}
+
+kaio_status Model::CheckVector(kaio_operation operation, const File &file,
+                               const std::vector<Part> &parts, kaio_range range, uint32_t flags) {
+    Buffer nowhere;  // at address 0: it is aligned
+    kaio_status status = CheckTransfer(operation, file, nowhere, range, flags);
+    for (const Part &part : parts) {
+        if (kaio_status_is_ok(status) && file.alignment.is_known && file.alignment.is_direct) {
+            status =
+                CheckAligned(KAIO_SUBJECT_MEMORY,
+                             reinterpret_cast<uintptr_t>(part.memory->address) + part.offset_bytes,
+                             file.alignment.memory_bytes);
+        }
+    }
+    return status;
+}
+
+kaio_status Model::VectorNew(kaio_operation operation, Bits queue_bits, Bits file_bits,
+                             uint64_t file_offset_bytes, uint32_t flags,
+                             const std::vector<kaio_segment> &segments, Bits bits) {
+    Queue *queue = nullptr;
+    kaio_status status = Enter(queue_bits, &queue);
+    if (queue == nullptr) {
+        return status;
+    }
+    std::vector<Part> parts;
+    kaio_range range = {file_offset_bytes, 0, 0};
+    for (const kaio_segment &segment : segments) {
+        const bool is_view = segment.view != nullptr;
+        if (is_view && operation == KAIO_READV) {
+            return Answer(KAIO_ACCESS, KAIO_SUBJECT_VIEW);
+        }
+        Buffer *memory = nullptr;
+        status = is_view ? LookView(reinterpret_cast<Bits>(segment.view), &memory)
+                         : LookBuffer(reinterpret_cast<Bits>(segment.buffer), &memory);
+        if (memory == nullptr) {
+            return status;
+        }
+        status = CheckRange({0, segment.buffer_offset_bytes, segment.size_bytes}, *memory);
+        if (!kaio_status_is_ok(status)) {
+            return status;
+        }
+        parts.push_back({memory, segment.buffer_offset_bytes, segment.size_bytes});
+        range.size_bytes += segment.size_bytes;
+    }
+    if (file_offset_bytes > static_cast<uint64_t>(INT64_MAX) - range.size_bytes) {
+        return Answer(KAIO_RANGE, KAIO_SUBJECT_FILE_OFFSET, file_offset_bytes);
+    }
+    size_t used_count = 0;
+    for (const auto &request : requests) {
+        used_count += request->queue == queue ? request->parts.size() : 0;
+    }
+    if (Counts(queue).free_count == 0) {
+        return Answer(KAIO_FULL, KAIO_SUBJECT_REQUEST, queue->depth);
+    }
+    if (queue->segment_count - used_count < parts.size()) {
+        return Answer(KAIO_FULL, KAIO_SUBJECT_SEGMENTS, queue->segment_count);
+    }
+    File *file = FindFile(file_bits);
+    if (file == nullptr) {
+        return Missing(file_bits, KAIO_SUBJECT_FILE);
+    }
+    status = CheckVector(operation, *file, parts, range, flags);
+    for (size_t i = 0; i < parts.size() && kaio_status_is_ok(status); ++i) {
+        for (size_t k = 0; k < i; ++k) {
+            if (parts[i].memory == parts[k].memory) {
+                status = Answer(
+                    KAIO_BUSY, parts[i].memory->IsView() ? KAIO_SUBJECT_VIEW : KAIO_SUBJECT_BUFFER);
+            }
+        }
+    }
+    if (kaio_status_is_ok(status)) {
+        Request *request = Make(operation, queue, file, bits);
+        request->parts = parts;
+        for (const Part &part : parts) {
+            part.memory->is_pinned = true;
+            part.memory->is_bound = true;
+        }
         Describe(request, range, flags);
     }
     return status;

@@ -84,6 +84,13 @@ struct File {
     std::set<Queue *> queues;  // that it is attached to
 };
 
+// A segment of a vectored request.
+struct Part {
+    Buffer *memory;
+    uint32_t offset_bytes;
+    uint32_t size_bytes;
+};
+
 enum class State { kIdle, kStaged, kInFlight, kFinished };
 
 struct Request {
@@ -93,6 +100,7 @@ struct Request {
     Queue *queue = nullptr;
     File *file = nullptr;
     Buffer *buffer = nullptr;
+    std::vector<Part> parts;  // of a vectored one, instead of the buffer
     kaio_range range = {};
     uint32_t flags = 0;      // as asked for
     bool is_forced = false;  // RWF_NOWAIT besides
@@ -123,6 +131,7 @@ struct Queue {
     Bits bits = 0;
     uint64_t ctx = 0;
     uint32_t depth = 0;
+    uint32_t segment_count = 0;
     uint32_t chunk_count = UINT32_MAX;  // the most that one submit is given
     bool has_ring = false;
     int event_fd = -1;
@@ -212,7 +221,7 @@ class Model {
     void Handled(Bits queue, kaio_completion *got);
     kaio_status QueueRun(Bits queue, bool has_begun, kaio_run_report *report);
     kaio_status QueueDrain(Bits queue, Deadline deadline, kaio_queue_counts *left);
-    kaio_status QueueTake(Bits queue, const kaio_completion &got);
+    kaio_status QueueTake(Bits queue, const kaio_completion &got, uint32_t capacity);
     kaio_status QueueCancel(Bits queue, uint64_t ticket, kaio_cancel_answer *answer);
     kaio_status QueueCount(Bits queue, kaio_queue_counts *counts);
     kaio_status QueueAsFd(Bits queue, int got_fd);
@@ -253,6 +262,10 @@ class Model {
 
     kaio_status TransferNew(kaio_operation operation, Bits queue, Bits file, kaio_range range,
                             uint32_t flags, Bits memory, bool is_view, Bits request);
+    // `file_offset_bytes` and the sizes in `segments`, whose handles are still the caller's.
+    kaio_status VectorNew(kaio_operation operation, Bits queue, Bits file,
+                          uint64_t file_offset_bytes, uint32_t flags,
+                          const std::vector<kaio_segment> &segments, Bits request);
     kaio_status SyncNew(Bits queue, Bits file, kaio_sync_kind kind, Bits request);
     kaio_status PollNew(Bits queue, Bits file, kaio_poll_events events, Bits request);
     uint64_t Push(Bits request, kaio_operation operation, uint64_t user);
@@ -308,6 +321,8 @@ class Model {
 
     kaio_status CheckTransfer(kaio_operation operation, const File &file, const Buffer &buffer,
                               kaio_range range, uint32_t flags);
+    kaio_status CheckVector(kaio_operation operation, const File &file,
+                            const std::vector<Part> &parts, kaio_range range, uint32_t flags);
     kaio_status CheckRange(kaio_range range, const Buffer &buffer);
     kaio_status LookBuffer(Bits bits, Buffer **out_buffer);
     kaio_status LookView(Bits bits, Buffer **out_view);
