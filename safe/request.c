@@ -132,10 +132,8 @@ void kaio_request_set_flags(struct kaio_slot *slot, kaio_rw_flags flags,
 }
 
 // fill_iocb is what the kernel gets to see. The iocb's address stays its name for io_cancel.
-__attribute__((always_inline)) static inline void fill_iocb(struct kaio_slot *slot,
-                                                            const struct kaio_transfer *transfer,
-                                                            const struct kaio_file_place *file,
-                                                            uint8_t *bytes, uint64_t data) {
+static void fill_iocb(struct kaio_slot *slot, const struct kaio_transfer *transfer,
+                      const struct kaio_file_place *file, uint8_t *bytes, uint64_t data) {
     const kaio_range *range = &transfer->range;
     uint8_t *first = bytes + range->buffer_offset_bytes;
     slot->buffer_offset_bytes = range->buffer_offset_bytes;
@@ -158,9 +156,9 @@ struct kaio_slot *kaio_request_undo_attach(struct kaio_queue_place *queue,
 
 // prepare checks, then takes a slot, the buffer or view and a pin of the file: an idle request, or
 // NULL with the reason.
-__attribute__((always_inline)) static inline struct kaio_slot *prepare(
-    struct kaio_queue_place *queue, const kaio_file *file, const struct kaio_transfer *transfer,
-    uintptr_t memory_bits, kaio_status *out_why) {
+static struct kaio_slot *prepare(struct kaio_queue_place *queue, const kaio_file *file,
+                                 const struct kaio_transfer *transfer, uintptr_t memory_bits,
+                                 kaio_status *out_why) {
     uint32_t thread = kaio_queue_thread(queue);
     struct kaio_memory_hold hold;
     if (KAIO_UNLIKELY(
@@ -184,8 +182,7 @@ __attribute__((always_inline)) static inline struct kaio_slot *prepare(
     }
     uintptr_t address = (uintptr_t)memory.bytes + transfer->range.buffer_offset_bytes;
     if (KAIO_UNLIKELY(!kaio_request_may_transfer(place, transfer, address))) {
-        const struct kaio_transfer copy = *transfer;  // the inlined one stays in registers
-        *out_why = look_closer(place, &copy, address);
+        *out_why = look_closer(place, transfer, address);
         if (!kaio_status_is_ok(*out_why)) {
             return kaio_request_undo_attach(queue, attachment, attached_before);
         }
