@@ -23,7 +23,7 @@ constexpr size_t kQueuesMax = 4;
 // own affair (tests/safe/file_test.cc).
 constexpr size_t kFilesMax = 5;
 constexpr size_t kBuffersMax = 12;
-constexpr size_t kPoolsMax = 2;
+constexpr size_t kPoolsMax = 3;  // with regions
 constexpr Bits kUntouched = 0x5a5a5a50;
 
 template <typename T>
@@ -58,9 +58,6 @@ uint8_t *AlignedBytes(Adopted *memory) {
 Bits MemoryOf(const kaio_completion &completion) {
     return completion.view != nullptr ? BitsOf(completion.view) : BitsOf(completion.buffer);
 }
-
-// The most segments of a vectored request here.
-constexpr uint32_t kPartsMax = 3;
 
 // MemoriesOf are the handles of all that a completion has.
 std::vector<Bits> MemoriesOf(const kaio_completion &completion) {
@@ -99,7 +96,7 @@ void QueueOpen(Run *run) {
     if (run->choices.OneIn(32)) {
         options.depth = 100;  // more than one io_getevents asks for
     }
-    options.segment_count = run->choices.Below(2) == 0 ? 0 : 1 + run->choices.Below(10);
+    options.segment_count = run->choices.OneIn(4) ? 0 : 1 + run->choices.Below(10);
     options.chunk_count = run->choices.OneIn(4) ? 1 + run->choices.Below(4) : 0;
     options.spin_ns = run->choices.OneIn(16) ? 500 : 0;
     if (run->choices.OneIn(64)) {
@@ -207,6 +204,40 @@ void QueueDestroy(Run *run) {
     Destroy(run, bits);
 }
 
+// One alone, or several of which one may not end: threads would end the others side by side.
+void QueueDestroyAll(Run *run) {
+    std::vector<Bits> all;
+    const uint32_t count = run->choices.Below(4);
+    bool may_end = true;
+    for (uint32_t i = 0; i < count; ++i) {
+        all.push_back(i > 0 && run->choices.OneIn(4) ? all[0] : run->PickQueue());
+        const Queue *queue = run->model.FindQueue(all[i]);
+        may_end &= queue != nullptr && run->model.IsOurs(queue) && !queue->is_drop_asked &&
+                   std::count(all.begin(), all.end(), all[i]) == 1;
+    }
+    if (may_end && count > 1) {
+        all.resize(1);
+    }
+    std::vector<kaio_queue *> queues;
+    for (const Bits bits : all) {
+        queues.push_back(As<kaio_queue>(bits));
+    }
+    const bool has_handler = !run->choices.OneIn(4);
+    Farewell farewell = {run, all.empty() ? 0 : all[0], false};
+    kaio_destroy_report got = {77, 77, 77};
+    kaio_destroy_report want = got;
+    const kaio_status status = run->Call([&] {
+        return kaio_queue_destroy_all(queues.data(), static_cast<uint32_t>(queues.size()),
+                                      has_handler ? OnLost : nullptr, &farewell, &got);
+    });
+    run->Expect("queue_destroy_all", status,
+                run->model.QueueDestroyAll(all, has_handler, farewell.has_begun, &want));
+    for (size_t i = 0; i < all.size(); ++i) {
+        ExpectMoved(status, all[i], BitsOf(queues[i]));
+    }
+    MODEL_CHECK(memcmp(&got, &want, sizeof got) == 0, "report of destroyed queues");
+}
+
 // The kernel can neither tell what became of its requests nor be made to stop: they leak.
 void QueueDestroyInVain(Run *run) {
     const Queue *queue = run->AnyQueue();
@@ -289,6 +320,38 @@ void QueueWait(Run *run) {
     MODEL_CHECK(got == (kaio_status_is_ok(status) ? want : 77), "how many are ready");
 }
 
+void QueueWaitMasked(Run *run) {
+    const Bits bits = run->PickQueue();
+    const uint32_t min_count = run->choices.Below(6);
+    kaio_deadline deadline;
+    Deadline kind = run->PickDeadline(bits, &deadline);
+    if (kind == Deadline::kSoon) {  // it may be over in the middle, which leaves no note
+        kind = Deadline::kNow;
+        deadline = kaio_deadline_now();
+    }
+    const Queue *queue = run->model.FindQueue(bits);
+    if (queue != nullptr && queue->was_asked_masks && run->script.no_pgetevents) {
+        return;  // no kernel forgets how
+    }
+    uint32_t got = 77;
+    uint32_t want = got;
+    const kaio_status status = run->Call([&] {
+        return kaio_queue_wait_masked(As<kaio_queue>(bits), min_count, deadline,
+                                      kaio_signals_none(), &got);
+    });
+    run->Expect(
+        "queue_wait_masked", status,
+        run->model.QueueWaitMasked(bits, min_count, kind, !run->script.no_pgetevents, &want));
+    MODEL_CHECK(got == (kaio_status_is_ok(status) ? want : 77), "how many are ready");
+}
+
+void QueueWake(Run *run) {
+    const Bits bits = run->PickQueue();
+    run->CallVoid([&] { kaio_queue_wake(As<kaio_queue>(bits)); });
+    run->model.QueueWake(bits);
+    run->Count("queue_wake", run->model.FindQueue(bits) != nullptr ? KAIO_OK : KAIO_STALE);
+}
+
 void QueueDrain(Run *run) {
     const Bits bits = run->PickQueue();
     kaio_deadline deadline;
@@ -315,7 +378,7 @@ void QueueTake(Run *run) {
         return is_plain ? kaio_queue_take(As<kaio_queue>(bits), &got)
                         : kaio_queue_take_segments(As<kaio_queue>(bits), segments, capacity, &got);
     });
-    run->Expect("queue_take", status, run->model.QueueTake(bits, got, capacity));
+    run->Expect("queue_take", status, run->model.QueueTake(bits, got, status, capacity));
     if (!kaio_status_is_ok(status)) {
         MODEL_CHECK(memcmp(&got, &untouched, sizeof got) == 0, "an output without an outcome");
         return;
@@ -324,11 +387,15 @@ void QueueTake(Run *run) {
     for (const Bits memory : MemoriesOf(got)) {
         run->CheckBuffer(*run->model.FindMemory(memory));
     }
-    if (MemoryOf(got) == 0) {
+    if (MemoriesOf(got).empty()) {
         return;
     }
     if (got.transfer == KAIO_TRANSFER_SHORT || run->choices.OneIn(8)) {
-        run->kept.push_back(got);
+        Kept kept = {got, {}};
+        for (uint32_t i = 0; got.segments != nullptr && i < got.segment_count; ++i) {
+            kept.segments[i] = got.segments[i];
+        }
+        run->kept.push_back(kept);
         if (run->kept.size() > 4) {
             run->kept.erase(run->kept.begin());
         }
@@ -729,14 +796,19 @@ void Release(void *context, void *bytes, size_t size_bytes) {
     ++memory->released_count;
 }
 
+Adopted *NewAdopted(Run *run, size_t size_bytes) {
+    run->model.adopted.push_back(std::make_unique<Adopted>());
+    Adopted *memory = run->model.adopted.back().get();
+    memory->size_bytes = size_bytes;
+    memory->memory.resize(size_bytes + 4096);
+    return memory;
+}
+
 void BufferAdopt(Run *run) {
     if (run->model.buffers.size() >= kBuffersMax) {
         return;
     }
-    run->model.adopted.push_back(std::make_unique<Adopted>());
-    Adopted *memory = run->model.adopted.back().get();
-    memory->size_bytes = run->choices.Below(2) == 0 ? 512 : 4096;
-    memory->memory.resize(memory->size_bytes + 4096);
+    Adopted *memory = NewAdopted(run, run->choices.Below(2) == 0 ? 512 : 4096);
     kaio_buffer *buffer = As<kaio_buffer>(kUntouched);
     const kaio_status status = run->Call([&] {
         return kaio_buffer_adopt(AlignedBytes(memory), memory->size_bytes, Release, memory,
@@ -844,6 +916,22 @@ void PoolOpen(Run *run) {
                        (options.buffer_bytes + align - 1) / align * align);
 }
 
+// CheckTaken learns where a buffer of a pool or region lies: nowhere else, and as it was left.
+Buffer *CheckTaken(Run *run, Bits bits) {
+    Buffer *taken = run->model.FindBuffer(bits);
+    taken->address = kaio_buffer_as_bytes(As<kaio_buffer>(bits));
+    for (const auto &other : run->model.buffers) {
+        MODEL_CHECK(other.get() == taken || other->IsView() || other->address != taken->address,
+                    "two buffers at one place");
+    }
+    const auto left = taken->pool->left.find(taken->address);
+    if (left != taken->pool->left.end()) {
+        taken->bytes = left->second;
+    }
+    run->CheckBuffer(*taken);
+    return taken;
+}
+
 void PoolTake(Run *run) {
     const Bits bits = run->PickPool();
     kaio_buffer *buffer = As<kaio_buffer>(kUntouched);
@@ -854,18 +942,8 @@ void PoolTake(Run *run) {
     if (!kaio_status_is_ok(status)) {
         return;
     }
-    Buffer *taken = run->model.FindBuffer(BitsOf(buffer));
-    taken->address = kaio_buffer_as_bytes(buffer);
+    const Buffer *taken = CheckTaken(run, BitsOf(buffer));
     MODEL_CHECK(reinterpret_cast<uintptr_t>(taken->address) % 512 == 0, "alignment");
-    for (const auto &other : run->model.buffers) {
-        MODEL_CHECK(other.get() == taken || other->IsView() || other->address != taken->address,
-                    "two buffers at one place");
-    }
-    const auto left = taken->pool->left.find(taken->address);
-    if (left != taken->pool->left.end()) {
-        taken->bytes = left->second;
-    }
-    run->CheckBuffer(*taken);
 }
 
 void PoolCount(Run *run) {
@@ -900,6 +978,86 @@ void PoolDrop(Run *run) {
     run->model.PoolDrop(bits);
     MODEL_CHECK(pool == nullptr, "a drop consumes");
     run->Count("pool_drop");
+}
+
+// ---- regions ----
+
+void RegionAdopt(Run *run) {
+    if (run->model.pools.size() >= kPoolsMax) {
+        return;
+    }
+    static const size_t sizes[] = {512, 1000, 4096, 4096};
+    const size_t frame_bytes = sizes[run->choices.Below(4)];
+    const uint32_t frame_count = 1 + run->choices.Below(4);
+    kaio_region *region = As<kaio_region>(kUntouched);
+    if (run->choices.OneIn(16)) {
+        uint8_t byte = 0;
+        const bool has_memory = run->choices.Below(2) == 0;
+        const size_t size = run->choices.Below(2) == 0 ? 0 : KAIO_BUFFER_SIZE_MAX_BYTES + size_t{1};
+        run->Expect("region_adopt", run->Call([&] {
+            return kaio_region_adopt(has_memory ? &byte : nullptr, size, 1, nullptr, nullptr,
+                                     &region);
+        }),
+                    has_memory ? Answer(KAIO_RANGE, KAIO_SUBJECT_SIZE,
+                                        std::min<uint64_t>(size, UINT32_MAX) |
+                                            uint64_t{KAIO_BUFFER_SIZE_MAX_BYTES} << 32)
+                               : NullArgument(KAIO_SUBJECT_MEMORY));
+        ExpectWritten(NullArgument(KAIO_SUBJECT_MEMORY), BitsOf(region));
+        return;
+    }
+    Adopted *memory = NewAdopted(run, frame_count * frame_bytes);
+    const kaio_status status = run->Call([&] {
+        return kaio_region_adopt(AlignedBytes(memory), frame_bytes, frame_count, Release, memory,
+                                 &region);
+    });
+    run->Expect("region_adopt", status, Answer(KAIO_OK, KAIO_SUBJECT_NONE));
+    run->model.RegionAdopt(BitsOf(region), frame_count, frame_bytes, memory);
+}
+
+void RegionTake(Run *run) {
+    const Bits bits = run->PickRegion();
+    const Pool *region = run->model.FindRegion(bits);
+    const uint32_t number = run->choices.Below(5);
+    kaio_buffer *buffer = As<kaio_buffer>(kUntouched);
+    const kaio_status status =
+        run->Call([&] { return kaio_region_take(As<kaio_region>(bits), number, &buffer); });
+    run->Expect("region_take", status, run->model.RegionTake(bits, number, BitsOf(buffer)));
+    ExpectWritten(status, BitsOf(buffer));
+    if (kaio_status_is_ok(status)) {
+        Buffer *taken = CheckTaken(run, BitsOf(buffer));
+        MODEL_CHECK(taken->address == AlignedBytes(region->memory) + number * region->buffer_bytes,
+                    "another frame");
+    }
+}
+
+void RegionCount(Run *run) {
+    const Bits bits = run->PickRegion();
+    const Pool *region = run->model.FindRegion(bits);
+    kaio_region_counts counts = {};
+    uint32_t out_count = 0;
+    const kaio_status status =
+        run->Call([&] { return kaio_region_count(As<kaio_region>(bits), &counts); });
+    run->Expect("region_count", status, run->model.RegionCount(bits, &out_count));
+    MODEL_CHECK(region == nullptr ||
+                    (counts.out_count == out_count && counts.frame_count == region->buffer_count),
+                "counts of a region");
+}
+
+void RegionClose(Run *run) {
+    const Bits bits = run->PickRegion();
+    kaio_region *region = As<kaio_region>(bits);
+    const kaio_status status = run->Call([&] { return kaio_region_close(&region); });
+    run->Expect("region_close", status, run->model.RegionClose(bits));
+    ExpectMoved(status, bits, BitsOf(region));
+}
+
+void RegionDrop(Run *run) {
+    const Bits bits = run->PickRegion();
+    kaio_region *region = As<kaio_region>(bits);
+    run->CallVoid([&] { kaio_region_drop(&region); });
+    run->model.RegionDrop(bits);
+    MODEL_CHECK(region == nullptr, "a drop consumes");
+    run->Count("region_drop");
 }
 
 // ---- requests ----
@@ -952,8 +1110,9 @@ void WriteAbandonShared(Run *run) {
     MODEL_CHECK(BitsOf(view) == want, "the view of an abandoned request");
 }
 
-// VectorStart pushes a vectored request: of buffers, and writes of views, too.
-void VectorStart(Run *run) {
+// NewVector makes an idle vectored request, or with `user` a pushed one: of buffers, and writes of
+// views, too.
+void NewVector(Run *run, const uint64_t *user) {
     const kaio_operation operation = run->choices.Below(2) == 0 ? KAIO_READV : KAIO_WRITEV;
     const Bits queue_bits = run->PickQueue();
     Bits file_bits = run->PickFile(true);
@@ -976,29 +1135,46 @@ void VectorStart(Run *run) {
         offset = static_cast<uint64_t>(INT64_MAX) + 1;
     }
     const kaio_rw_flags flags = kaio_rw_flags_from_bits(run->PickFlags(file_bits));
-    const uint64_t user = run->choices.Bits();
     const std::vector<kaio_segment> before = segments;
     kaio_queue *queue = As<kaio_queue>(queue_bits);
     kaio_file *file = As<kaio_file>(file_bits);
+    kaio_segment *list = segments.data();
+    kaio_readv *readv = As<kaio_readv>(kUntouched);
+    kaio_writev *writev = As<kaio_writev>(kUntouched);
     kaio_ticket ticket = {kUntouched};
+    const bool is_read = operation == KAIO_READV;
     const kaio_status status = run->Call([&] {
-        return operation == KAIO_READV ? kaio_readv_start(queue, file, offset, flags, user,
-                                                          segments.data(), count, &ticket)
-                                       : kaio_writev_start(queue, file, offset, flags, user,
-                                                           segments.data(), count, &ticket);
+        if (user == nullptr) {
+            return is_read ? kaio_readv_new(queue, file, offset, flags, list, count, &readv)
+                           : kaio_writev_new(queue, file, offset, flags, list, count, &writev);
+        }
+        return is_read ? kaio_readv_start(queue, file, offset, flags, *user, list, count, &ticket)
+                       : kaio_writev_start(queue, file, offset, flags, *user, list, count, &ticket);
     });
-    const Bits out = static_cast<Bits>(ticket.bits);
+    Bits out = is_read ? BitsOf(readv) : BitsOf(writev);
+    out = user == nullptr ? out : static_cast<Bits>(ticket.bits);
+    static const char *const names[2][2] = {{"writev_new", "readv_new"},
+                                            {"writev_start", "readv_start"}};
     run->Expect(
-        operation == KAIO_READV ? "readv_start" : "writev_start", status,
+        names[user != nullptr][is_read], status,
         run->model.VectorNew(operation, queue_bits, file_bits, offset, flags.bits, before, out));
     ExpectWritten(status, out);
     for (uint32_t i = 0; i < count; ++i) {
         ExpectMoved(status, BitsOf(before[i].buffer), BitsOf(segments[i].buffer));
         ExpectMoved(status, BitsOf(before[i].view), BitsOf(segments[i].view));
     }
-    if (kaio_status_is_ok(status)) {
-        run->model.Push(out, operation, user);
+    if (user != nullptr && kaio_status_is_ok(status)) {
+        run->model.Push(out, operation, *user);
     }
+}
+
+void VectorNew(Run *run) {
+    NewVector(run, nullptr);
+}
+
+void VectorStart(Run *run) {
+    const uint64_t user = run->choices.Bits();
+    NewVector(run, &user);
 }
 
 // New makes an idle request, or with `user` a pushed one.
@@ -1097,42 +1273,8 @@ void NewWithNull(Run *run) {
     ExpectWritten(status, BitsOf(read));
 }
 
-kaio_ticket PushBits(kaio_operation operation, Bits bits, uint64_t user) {
-    kaio_read *read = As<kaio_read>(bits);
-    kaio_write *write = As<kaio_write>(bits);
-    kaio_sync *sync = As<kaio_sync>(bits);
-    kaio_poll *poll = As<kaio_poll>(bits);
-    switch (operation) {
-        case KAIO_READ:
-            return kaio_read_push(&read, user);
-        case KAIO_WRITE:
-            return kaio_write_push(&write, user);
-        case KAIO_SYNC:
-            return kaio_sync_push(&sync, user);
-        default:
-            return kaio_poll_push(&poll, user);
-    }
-}
-
-void DropBits(kaio_operation operation, Bits bits) {
-    kaio_read *read = As<kaio_read>(bits);
-    kaio_write *write = As<kaio_write>(bits);
-    kaio_sync *sync = As<kaio_sync>(bits);
-    kaio_poll *poll = As<kaio_poll>(bits);
-    switch (operation) {
-        case KAIO_READ:
-            return kaio_read_drop(&read);
-        case KAIO_WRITE:
-            return kaio_write_drop(&write);
-        case KAIO_SYNC:
-            return kaio_sync_drop(&sync);
-        default:
-            return kaio_poll_drop(&poll);
-    }
-}
-
 void RequestPush(Run *run) {
-    const kaio_operation operation = run->PickOperation();
+    const kaio_operation operation = run->PickAnyOperation();
     const Bits bits = run->PickRequest(operation);
     const uint64_t user = run->choices.Bits();
     const kaio_ticket got = run->Call([&] { return PushBits(operation, bits, user); });
@@ -1177,8 +1319,38 @@ void RequestAbandon(Run *run) {
     }
 }
 
+void VectorAbandon(Run *run) {
+    const kaio_operation operation = run->PickVectored();
+    const Bits bits = run->PickRequest(operation);
+    kaio_readv *readv = As<kaio_readv>(bits);
+    kaio_writev *writev = As<kaio_writev>(bits);
+    kaio_segment segments[kPartsMax] = {};
+    uint32_t count = 77;
+    const uint32_t capacity =
+        run->choices.OneIn(4) ? run->choices.Below(kPartsMax) : uint32_t{kPartsMax};
+    const kaio_status status = run->Call([&] {
+        return operation == KAIO_READV ? kaio_readv_abandon(&readv, segments, capacity, &count)
+                                       : kaio_writev_abandon(&writev, segments, capacity, &count);
+    });
+    std::vector<Part> parts;
+    run->Expect("abandon_vector", status,
+                run->model.AbandonVector(bits, operation, capacity, &parts));
+    ExpectMoved(status, bits, operation == KAIO_READV ? BitsOf(readv) : BitsOf(writev));
+    MODEL_CHECK(count == (kaio_status_is_ok(status) ? parts.size() : 77), "how many segments");
+    for (size_t i = 0; i < parts.size(); ++i) {
+        const Buffer &memory = *parts[i].memory;
+        MODEL_CHECK(
+            segments[i].buffer == (memory.IsView() ? nullptr : As<kaio_buffer>(memory.bits)) &&
+                segments[i].view == (memory.IsView() ? As<kaio_view>(memory.bits) : nullptr) &&
+                segments[i].buffer_offset_bytes == parts[i].offset_bytes &&
+                segments[i].size_bytes == parts[i].size_bytes,
+            "a segment of an abandoned request");
+        run->CheckBuffer(memory);
+    }
+}
+
 void RequestDrop(Run *run) {
-    const kaio_operation operation = run->PickOperation();
+    const kaio_operation operation = run->PickAnyOperation();
     const Bits bits = run->PickRequest(operation);
     run->CallVoid([&] { DropBits(operation, bits); });
     run->model.Drop(bits, operation);
@@ -1186,13 +1358,22 @@ void RequestDrop(Run *run) {
 }
 
 void SetPriority(Run *run) {
-    const kaio_operation operation = run->PickTransfer();
+    const kaio_operation operation =
+        run->choices.OneIn(3) ? run->PickVectored() : run->PickTransfer();
     const Bits bits = run->PickRequest(operation);
     const kaio_priority priority = kaio_priority_from_class(
         static_cast<uint8_t>(run->choices.Below(5)), static_cast<uint8_t>(run->choices.Below(9)));
     const kaio_status status = run->Call([&] {
-        return operation == KAIO_READ ? kaio_read_set_priority(As<kaio_read>(bits), priority)
-                                      : kaio_write_set_priority(As<kaio_write>(bits), priority);
+        switch (operation) {
+            case KAIO_READ:
+                return kaio_read_set_priority(As<kaio_read>(bits), priority);
+            case KAIO_WRITE:
+                return kaio_write_set_priority(As<kaio_write>(bits), priority);
+            case KAIO_READV:
+                return kaio_readv_set_priority(As<kaio_readv>(bits), priority);
+            default:
+                return kaio_writev_set_priority(As<kaio_writev>(bits), priority);
+        }
     });
     run->Expect("set_priority", status, run->model.SetPriority(bits, operation, priority));
 }
@@ -1231,13 +1412,104 @@ void Retype(Run *run) {
     ExpectWritten(status, out);
 }
 
+void VectorRetarget(Run *run) {
+    const kaio_operation operation = run->PickVectored();
+    const Bits bits = run->PickRequest(operation);
+    const Bits file_bits = run->PickFile(true);
+    kaio_file *file = As<kaio_file>(file_bits);
+    uint64_t offset = run->PickRange(file_bits, 0).file_offset_bytes;
+    if (offset > UINT32_MAX) {  // past the largest offset that there is, with these sizes
+        offset = static_cast<uint64_t>(INT64_MAX) + 1;
+    }
+    const kaio_rw_flags flags = kaio_rw_flags_from_bits(run->PickFlags(file_bits));
+    const kaio_status status = run->Call([&] {
+        return operation == KAIO_READV
+                   ? kaio_readv_retarget(As<kaio_readv>(bits), file, offset, flags)
+                   : kaio_writev_retarget(As<kaio_writev>(bits), file, offset, flags);
+    });
+    run->Expect("retarget_vector", status,
+                run->model.RetargetVector(bits, operation, file_bits, offset, flags.bits));
+}
+
+void VectorRetype(Run *run) {
+    const kaio_operation from = run->PickVectored();
+    const Bits bits = run->PickRequest(from);
+    kaio_readv *readv = As<kaio_readv>(from == KAIO_READV ? bits : kUntouched);
+    kaio_writev *writev = As<kaio_writev>(from == KAIO_READV ? kUntouched : bits);
+    const kaio_status status = run->Call([&] {
+        return from == KAIO_READV ? kaio_readv_into_writev(&readv, &writev)
+                                  : kaio_writev_into_readv(&writev, &readv);
+    });
+    const Bits out = from == KAIO_READV ? BitsOf(writev) : BitsOf(readv);
+    run->Expect("retype_vector", status, run->model.Retype(bits, from, out));
+    ExpectMoved(status, bits, from == KAIO_READV ? BitsOf(readv) : BitsOf(writev));
+    ExpectWritten(status, out);
+}
+
+// VectorRestStart goes on behind `kept[index]`, a vectored one.
+void VectorRestStart(Run *run, uint32_t index) {
+    Kept kept = run->kept[index];
+    const Kept before = kept;
+    kaio_completion *completion = &kept.completion;
+    completion->segments = kept.segments.data();
+    const kaio_operation operation =
+        run->choices.OneIn(8) ? run->PickVectored() : completion->operation;
+    const Bits queue_bits = run->PickQueue();
+    const Bits file_bits = run->PickFile(true);
+    const kaio_rw_flags flags = kaio_rw_flags_from_bits(run->PickFlags(file_bits));
+    kaio_ticket ticket = {kUntouched};
+    kaio_queue *queue = As<kaio_queue>(queue_bits);
+    kaio_file *file = As<kaio_file>(file_bits);
+    const kaio_status status = run->Call([&] {
+        return operation == KAIO_READV
+                   ? kaio_readv_rest_start(queue, file, flags, completion, &ticket)
+                   : kaio_writev_rest_start(queue, file, flags, completion, &ticket);
+    });
+    const Bits out = static_cast<Bits>(ticket.bits);
+    kaio_status want = Answer(KAIO_EMPTY, KAIO_SUBJECT_SIZE);
+    uint32_t done = 0;
+    if (completion->operation == operation && completion->transfer == KAIO_TRANSFER_SHORT) {
+        uint64_t moved_bytes = completion->moved_bytes;
+        while (before.segments[done].size_bytes <= moved_bytes) {
+            moved_bytes -= before.segments[done++].size_bytes;
+        }
+        std::vector<kaio_segment> rest(before.segments.begin() + done,
+                                       before.segments.begin() + completion->segment_count);
+        rest[0].buffer_offset_bytes += static_cast<uint32_t>(moved_bytes);
+        rest[0].size_bytes -= static_cast<uint32_t>(moved_bytes);
+        want = run->model.VectorNew(operation, queue_bits, file_bits,
+                                    completion->range.file_offset_bytes + completion->moved_bytes,
+                                    flags.bits, rest, out);
+    }
+    run->Expect("vector_rest_start", status, want);
+    ExpectWritten(status, out);
+    for (uint32_t i = 0; i < completion->segment_count; ++i) {
+        const kaio_segment &was = before.segments[i];
+        const bool is_gone = kaio_status_is_ok(status) && i >= done;
+        MODEL_CHECK(kept.segments[i].buffer == (is_gone ? nullptr : was.buffer) &&
+                        kept.segments[i].view == (is_gone ? nullptr : was.view),
+                    "the handles of a rest");
+        MODEL_CHECK(is_gone || (kept.segments[i].size_bytes == was.size_bytes &&
+                                kept.segments[i].buffer_offset_bytes == was.buffer_offset_bytes),
+                    "a segment that was left");
+    }
+    if (kaio_status_is_ok(status)) {
+        run->model.Push(out, operation, completion->user);
+        run->kept.erase(run->kept.begin() + index);
+    }
+}
+
 // RestStart goes on behind what was taken: mostly a short transfer.
 void RestStart(Run *run) {
     if (run->kept.empty()) {
         return;
     }
     const uint32_t index = run->choices.Below(static_cast<uint32_t>(run->kept.size()));
-    kaio_completion completion = run->kept[index];
+    if (run->kept[index].completion.segments != nullptr) {
+        VectorRestStart(run, index);
+        return;
+    }
+    kaio_completion completion = run->kept[index].completion;
     const kaio_completion before = completion;
     const kaio_operation operation =
         run->choices.OneIn(8) ? run->PickTransfer() : completion.operation;
@@ -1275,12 +1547,17 @@ void CompletionDrop(Run *run) {
     if (run->kept.empty()) {
         return;
     }
-    kaio_completion completion = run->kept.back();
-    const Bits memory = MemoryOf(completion);
+    Kept kept = run->kept.back();
+    kaio_completion *completion = &kept.completion;
+    completion->segments = completion->segments == nullptr ? nullptr : kept.segments.data();
+    const std::vector<Bits> memories = MemoriesOf(*completion);
     run->kept.pop_back();
-    run->CallVoid([&] { kaio_completion_drop(&completion); });
-    run->model.MemoryDrop(memory);
-    MODEL_CHECK(MemoryOf(completion) == 0, "a drop consumes");
+    run->CallVoid([&] { kaio_completion_drop(completion); });
+    run->model.Collect();
+    for (const Bits memory : memories) {
+        run->model.MemoryDrop(memory);
+    }
+    MODEL_CHECK(MemoryOf(*completion) == 0, "a drop consumes");
     run->Count("completion_drop");
 }
 
@@ -1303,6 +1580,7 @@ void KernelChanges(Run *run) {
     script.chances.delay = Chance(run, 2);
     if (run->choices.Below(3) != 0) {
         script.no_ring = run->choices.OneIn(8);
+        script.no_pgetevents = run->choices.OneIn(8);
         script.submit_limit = run->choices.OneIn(4) ? 1 + run->choices.Below(4) : 0;
         script.chances.refuse = Chance(run, 8);
         script.chances.shortage = Chance(run, 8);
@@ -1361,7 +1639,12 @@ void OtherThread(Run *run) {
     const Bits queue_bits = run->PickQueue();
     kaio_queue *queue = As<kaio_queue>(queue_bits);
     kaio_status got;
-    switch (run->choices.Below(8)) {
+    switch (run->choices.Below(9)) {
+        case 7:
+            Elsewhere(run, [&] { kaio_queue_wake(queue); });
+            run->model.QueueWake(queue_bits);
+            run->Count("elsewhere_wake");
+            return;
         case 0: {
             kaio_queue_counts counts;
             Elsewhere(run, [&] { got = kaio_queue_count(queue, &counts); });
@@ -1375,7 +1658,7 @@ void OtherThread(Run *run) {
             return;
         }
         case 2: {
-            const kaio_operation operation = run->PickOperation();
+            const kaio_operation operation = run->PickAnyOperation();
             const Bits bits = run->PickRequest(operation);
             const kaio_status why = run->model.PeekRequest(bits, operation, false, true);
             kaio_ticket ticket = {};
@@ -1386,7 +1669,7 @@ void OtherThread(Run *run) {
             return;
         }
         case 3: {
-            const kaio_operation operation = run->PickOperation();
+            const kaio_operation operation = run->PickAnyOperation();
             const Bits bits = run->PickRequest(operation);
             Elsewhere(run, [&] { DropBits(operation, bits); });
             run->model.PushElsewhere(bits, operation);
@@ -1452,7 +1735,16 @@ bool AnswersForked(const Model &model) {
     }
     for (const auto &pool : model.pools) {
         kaio_pool *handle = As<kaio_pool>(pool->bits);
+        kaio_region *region = As<kaio_region>(pool->bits);
         kaio_buffer *buffer = nullptr;
+        if (pool->memory != nullptr) {
+            if (!pool->is_dropped) {
+                expect(kaio_region_take(region, 0, &buffer));
+                expect(kaio_region_close(&region));
+            }
+            kaio_region_drop(&region);
+            continue;
+        }
         if (!pool->is_dropped) {
             expect(kaio_pool_take(handle, &buffer));
             expect(kaio_pool_close(&handle));
@@ -1509,17 +1801,66 @@ void Fork(Run *run) {
 
 }  // namespace
 
+kaio_ticket PushBits(kaio_operation operation, Bits bits, uint64_t user) {
+    kaio_read *read = As<kaio_read>(bits);
+    kaio_write *write = As<kaio_write>(bits);
+    kaio_readv *readv = As<kaio_readv>(bits);
+    kaio_writev *writev = As<kaio_writev>(bits);
+    kaio_sync *sync = As<kaio_sync>(bits);
+    kaio_poll *poll = As<kaio_poll>(bits);
+    switch (operation) {
+        case KAIO_READ:
+            return kaio_read_push(&read, user);
+        case KAIO_WRITE:
+            return kaio_write_push(&write, user);
+        case KAIO_READV:
+            return kaio_readv_push(&readv, user);
+        case KAIO_WRITEV:
+            return kaio_writev_push(&writev, user);
+        case KAIO_SYNC:
+            return kaio_sync_push(&sync, user);
+        default:
+            return kaio_poll_push(&poll, user);
+    }
+}
+
+void DropBits(kaio_operation operation, Bits bits) {
+    kaio_read *read = As<kaio_read>(bits);
+    kaio_write *write = As<kaio_write>(bits);
+    kaio_readv *readv = As<kaio_readv>(bits);
+    kaio_writev *writev = As<kaio_writev>(bits);
+    kaio_sync *sync = As<kaio_sync>(bits);
+    kaio_poll *poll = As<kaio_poll>(bits);
+    switch (operation) {
+        case KAIO_READ:
+            return kaio_read_drop(&read);
+        case KAIO_WRITE:
+            return kaio_write_drop(&write);
+        case KAIO_READV:
+            return kaio_readv_drop(&readv);
+        case KAIO_WRITEV:
+            return kaio_writev_drop(&writev);
+        case KAIO_SYNC:
+            return kaio_sync_drop(&sync);
+        default:
+            return kaio_poll_drop(&poll);
+    }
+}
+
 // To add an operation: a row here, a function above, and its counterpart in the model.
 const std::vector<Action> kActions = {
     {"queue_open", 300, QueueOpen},
     {"queue_close", 60, QueueClose},
     {"queue_destroy", 60, QueueDestroy},
     {"queue_destroy_in_vain", 4, QueueDestroyInVain},
+    {"queue_destroy_all", 20, QueueDestroyAll},
     {"queue_drop", 15, QueueDrop},
     {"queue_detach", 40, QueueDetach},
     {"queue_attach", 120, QueueAttach},
     {"queue_flush", 500, QueueFlush},
     {"queue_wait", 600, QueueWait},
+    {"queue_wait_masked", 150, QueueWaitMasked},
+    {"queue_wake", 60, QueueWake},
     {"queue_drain", 60, QueueDrain},
     {"queue_take", 2200, QueueTake},
     {"queue_run", 500, QueueRun},
@@ -1550,19 +1891,28 @@ const std::vector<Action> kActions = {
     {"pool_count", 8, PoolCount},
     {"pool_close", 40, PoolClose},
     {"pool_drop", 15, PoolDrop},
+    {"region_adopt", 60, RegionAdopt},
+    {"region_take", 300, RegionTake},
+    {"region_count", 30, RegionCount},
+    {"region_close", 40, RegionClose},
+    {"region_drop", 15, RegionDrop},
     {"write_new_shared", 200, WriteNewShared},
     {"write_start_shared", 400, WriteStartShared},
     {"abandon_shared", 40, WriteAbandonShared},
     {"request_new", 900, RequestNew},
     {"request_start", 1500, RequestStart},
     {"vector_start", 500, VectorStart},
+    {"vector_new", 250, VectorNew},
     {"new_with_null", 20, NewWithNull},
     {"push", 700, RequestPush},
     {"abandon", 120, RequestAbandon},
+    {"abandon_vector", 40, VectorAbandon},
     {"request_drop", 60, RequestDrop},
     {"set_priority", 80, SetPriority},
     {"retarget", 150, Retarget},
     {"retype", 150, Retype},
+    {"retarget_vector", 60, VectorRetarget},
+    {"retype_vector", 60, VectorRetype},
     {"rest_start", 300, RestStart},
     {"completion_drop", 60, CompletionDrop},
     {"kernel_goes_on", 300, KernelGoesOn},

@@ -153,9 +153,19 @@ Buffer *Model::FindMemory(Bits bits) {
     return memory == nullptr || memory->is_posted ? nullptr : memory;
 }
 
-Pool *Model::FindPool(Bits bits) {
+Pool *Model::FindFrames(Bits bits, bool is_region) {
     Pool *pool = Find(pools, bits);
-    return pool == nullptr || pool->is_dropped ? nullptr : pool;
+    const bool is_good =
+        pool != nullptr && !pool->is_dropped && (pool->memory != nullptr) == is_region;
+    return is_good ? pool : nullptr;
+}
+
+Pool *Model::FindPool(Bits bits) {
+    return FindFrames(bits, false);
+}
+
+Pool *Model::FindRegion(Bits bits) {
+    return FindFrames(bits, true);
 }
 
 Request *Model::FindRequest(Bits bits) {
@@ -313,6 +323,8 @@ void Model::HearHandlers() {
                 queue->has_owner = true;
                 queue->is_drop_asked = true;
             }
+        } else if (note.woken_queue != 0) {
+            QueueWake(note.woken_queue);
         } else {
             return;
         }
@@ -629,7 +641,7 @@ void Model::CollectStrays(Queue *queue) {
     }
 }
 
-kaio_status Model::WaitFor(Queue *queue, uint32_t min_count, Deadline deadline) {
+kaio_status Model::WaitFor(Queue *queue, uint32_t min_count, Deadline deadline, bool *has_slept) {
     for (;;) {
         CollectStrays(queue);
         const kaio_flush_report report = Flush(queue);
@@ -660,6 +672,9 @@ kaio_status Model::WaitFor(Queue *queue, uint32_t min_count, Deadline deadline) 
                                              " instead of " + std::to_string(asked));
         ++queue->counters.getevents_count;
         ++queue->counters.block_count;
+        if (has_slept != nullptr) {
+            *has_slept = true;
+        }
         if (note.answer < 0 && note.answer != -EINTR) {
             return Answer(KAIO_OS_ERROR, KAIO_SUBJECT_QUEUE, 0, static_cast<int32_t>(-note.answer));
         }
@@ -960,6 +975,40 @@ kaio_status Model::QueueWait(Bits bits, uint32_t min_count, Deadline deadline,
     return status;
 }
 
+// A mask is in force in a system call, of which there is one at least.
+kaio_status Model::QueueWaitMasked(Bits bits, uint32_t min_count, Deadline deadline, bool has_masks,
+                                   uint32_t *ready_count) {
+    Queue *queue = nullptr;
+    kaio_status status = Enter(bits, &queue);
+    if (queue == nullptr) {
+        return status;
+    }
+    if (!queue->was_asked_masks && !has_masks) {
+        return Answer(KAIO_UNSUPPORTED, KAIO_SUBJECT_QUEUE, 0, ENOSYS);
+    }
+    if (!queue->was_asked_masks) {
+        MODEL_CHECK(Next(KAIO_SIM_GOT, queue).answer == 0, "a question that got events");
+        queue->was_asked_masks = true;
+    }
+    bool has_slept = false;
+    status = WaitFor(queue, min_count, deadline, &has_slept);
+    if (!has_slept) {
+        const kaio_sim_note note = Next(KAIO_SIM_GOT, queue);
+        MODEL_CHECK(note.count == 0, "a look that waits");
+        ++queue->counters.getevents_count;
+        Got(queue, note.answer);
+    }
+    *ready_count = static_cast<uint32_t>(queue->finished.size());
+    return status;
+}
+
+void Model::QueueWake(Bits bits) {
+    Queue *queue = FindQueue(bits);
+    if (queue != nullptr && !queue->is_ending) {
+        queue->is_woken = true;
+    }
+}
+
 kaio_status Model::QueueDrain(Bits bits, Deadline deadline, kaio_queue_counts *left) {
     Queue *queue = nullptr;
     kaio_status status = Enter(bits, &queue);
@@ -971,8 +1020,15 @@ kaio_status Model::QueueDrain(Bits bits, Deadline deadline, kaio_queue_counts *l
     return status.code == KAIO_NOTHING_TO_WAIT_FOR ? Answer(KAIO_OK, KAIO_SUBJECT_NONE) : status;
 }
 
-// TakeOne gives the request that `got` must be, of those that may come next.
-Request *Model::TakeOne(Queue *queue, const kaio_completion &got) {
+static kaio_status TooLong(const Request &request, uint32_t capacity) {
+    return request.parts.size() <= capacity
+               ? Answer(KAIO_OK, KAIO_SUBJECT_NONE)
+               : Answer(KAIO_RANGE, KAIO_SUBJECT_SEGMENTS, Pair(request.parts.size(), capacity));
+}
+
+// TakeOne gives the request that `got` or `answer` must be about, of those that may come next.
+Request *Model::TakeOne(Queue *queue, const kaio_completion &got, kaio_status answer,
+                        uint32_t capacity) {
     CollectStrays(queue);
     if (queue->finished.empty()) {
         Reap(queue);
@@ -983,7 +1039,11 @@ Request *Model::TakeOne(Queue *queue, const kaio_completion &got) {
     auto chosen = queue->finished.begin();
     const uint64_t group = (*chosen)->group;
     for (auto i = chosen; i != queue->finished.end() && (*i)->group == group; ++i) {
-        if ((*i)->bits == got.ticket.bits) {
+        const kaio_status too_long = TooLong(**i, capacity);
+        const bool is_it = answer.code == KAIO_RANGE
+                               ? too_long.code == KAIO_RANGE && too_long.detail == answer.detail
+                               : (*i)->bits == got.ticket.bits;
+        if (is_it) {
             chosen = i;
         }
     }
@@ -992,24 +1052,26 @@ Request *Model::TakeOne(Queue *queue, const kaio_completion &got) {
     return request;
 }
 
-kaio_status Model::QueueTake(Bits bits, const kaio_completion &got, uint32_t capacity) {
+kaio_status Model::QueueTake(Bits bits, const kaio_completion &got, kaio_status answer,
+                             uint32_t capacity) {
     Queue *queue = nullptr;
     const kaio_status status = Enter(bits, &queue);
     if (queue == nullptr) {
         return status;
     }
-    Request *request = TakeOne(queue, got);
+    Request *request = TakeOne(queue, got, answer, capacity);
     if (request == nullptr && queue->event_fd >= 0) {
         queue->is_raised = false;
-        request = TakeOne(queue, got);
+        request = TakeOne(queue, got, answer, capacity);
         queue->is_raised |= request != nullptr;
-    }
-    if (request != nullptr && request->parts.size() > capacity) {
-        queue->finished.push_front(request);
-        return Answer(KAIO_RANGE, KAIO_SUBJECT_SEGMENTS, Pair(request->parts.size(), capacity));
     }
     if (request == nullptr) {
         return Answer(KAIO_EMPTY, KAIO_SUBJECT_QUEUE);
+    }
+    const kaio_status too_long = TooLong(*request, capacity);
+    if (!kaio_status_is_ok(too_long)) {
+        queue->finished.push_front(request);
+        return too_long;
     }
     CheckCompletion(*request, got);
     CountOutcome(got, &queue->counters);
@@ -1090,6 +1152,11 @@ kaio_status Model::QueueRun(Bits bits, bool has_begun, kaio_run_report *report) 
     MODEL_CHECK(!HasDone(queue), "an outcome was kept back");
     const bool is_owed =
         queue->in_flight_count > 0 || !queue->staged.empty() || !queue->held.empty();
+    if (queue->is_woken) {
+        queue->is_woken = false;
+        report->ended = KAIO_RUN_WOKEN;
+        return Answer(KAIO_OK, KAIO_SUBJECT_NONE);
+    }
     report->ended = is_owed ? KAIO_RUN_DEADLINE : KAIO_RUN_IDLE;
     return Answer(KAIO_OK, KAIO_SUBJECT_NONE);
 }
@@ -1293,6 +1360,31 @@ kaio_status Model::QueueDestroy(Bits bits, bool has_handler, bool has_begun,
     return Answer(KAIO_OK, KAIO_SUBJECT_NONE);
 }
 
+kaio_status Model::QueueDestroyAll(const std::vector<Bits> &all, bool has_handler, bool has_begun,
+                                   kaio_destroy_report *report) {
+    kaio_status status = Answer(KAIO_OK, KAIO_SUBJECT_NONE);
+    for (size_t i = 0; i < all.size() && !has_begun && kaio_status_is_ok(status); ++i) {
+        Queue *queue = nullptr;
+        const kaio_status why = Enter(all[i], &queue);
+        const bool is_twice =
+            std::count(all.begin(), all.begin() + static_cast<ptrdiff_t>(i), all[i]) > 0;
+        if (queue == nullptr) {
+            status = Answer(static_cast<kaio_code>(why.code), KAIO_SUBJECT_ELEMENT, i);
+        } else if (is_twice) {
+            status = Answer(KAIO_STALE, KAIO_SUBJECT_ELEMENT, i);
+        }
+    }
+    if (kaio_status_is_ok(status)) {
+        MODEL_CHECK(all.size() <= 1, "several queues at once");
+        *report = {};
+        if (!all.empty()) {
+            return QueueDestroy(all[0], has_handler, has_begun, report);
+        }
+    }
+    Collect();
+    return status;
+}
+
 void Model::QueueDrop(Bits bits) {
     Queue *queue = FindQueue(bits);
     if (queue != nullptr && queue->is_ending) {
@@ -1493,6 +1585,7 @@ void Model::Erase(Buffer *buffer) {
     }
     if (pool != nullptr) {
         pool->left[buffer->address] = buffer->bytes;
+        pool->out.erase(buffer->frame_number);
         --pool->out_count;
     }
     Remove(&buffers, buffer);
@@ -1660,6 +1753,9 @@ void Model::PoolNew(Bits bits, uint32_t buffer_count, size_t buffer_bytes) {
 }
 
 void Model::EndPool(Pool *pool) {
+    if (pool->memory != nullptr) {
+        pool->memory->is_over = true;
+    }
     stale.push_back(pool->bits);
     Remove(&pools, pool);
 }
@@ -1673,11 +1769,15 @@ kaio_status Model::PoolTake(Bits bits, Bits buffer) {
     if (pool->out_count == pool->buffer_count) {
         return Answer(KAIO_FULL, KAIO_SUBJECT_POOL, pool->buffer_count);
     }
-    BufferNew(buffer, pool->buffer_bytes);
+    MakeFrame(pool, buffer);
+    return Answer(KAIO_OK, KAIO_SUBJECT_NONE);
+}
+
+void Model::MakeFrame(Pool *pool, Bits bits) {
+    BufferNew(bits, pool->buffer_bytes);
     buffers.back()->is_bound = true;
     buffers.back()->pool = pool;
     ++pool->out_count;
-    return Answer(KAIO_OK, KAIO_SUBJECT_NONE);
 }
 
 kaio_status Model::PoolCount(Bits bits, uint32_t *out_count) {
@@ -1691,12 +1791,15 @@ kaio_status Model::PoolCount(Bits bits, uint32_t *out_count) {
 
 kaio_status Model::PoolClose(Bits bits) {
     Collect();
-    Pool *pool = FindPool(bits);
+    return CloseFrames(FindPool(bits), KAIO_SUBJECT_POOL, bits);
+}
+
+kaio_status Model::CloseFrames(Pool *pool, kaio_subject subject, Bits bits) {
     if (pool == nullptr) {
-        return Missing(bits, KAIO_SUBJECT_POOL);
+        return Missing(bits, subject);
     }
     if (pool->out_count > 0) {
-        return Answer(KAIO_BUSY, KAIO_SUBJECT_POOL, pool->out_count);
+        return Answer(KAIO_BUSY, subject, pool->out_count);
     }
     EndPool(pool);
     return Answer(KAIO_OK, KAIO_SUBJECT_NONE);
@@ -1704,12 +1807,58 @@ kaio_status Model::PoolClose(Bits bits) {
 
 void Model::PoolDrop(Bits bits) {
     Collect();
-    Pool *pool = FindPool(bits);
+    DropFrames(FindPool(bits));
+}
+
+void Model::DropFrames(Pool *pool) {
     if (pool != nullptr && pool->out_count == 0) {
         EndPool(pool);
     } else if (pool != nullptr) {
         pool->is_dropped = true;
     }
+}
+
+// ---- regions ----
+
+void Model::RegionAdopt(Bits bits, uint32_t frame_count, size_t frame_bytes, Adopted *memory) {
+    PoolNew(bits, frame_count, frame_bytes);
+    pools.back()->memory = memory;
+}
+
+kaio_status Model::RegionTake(Bits bits, uint32_t frame_number, Bits buffer) {
+    Collect();
+    Pool *region = FindRegion(bits);
+    if (region == nullptr) {
+        return Missing(bits, KAIO_SUBJECT_REGION);
+    }
+    if (frame_number >= region->buffer_count) {
+        return Answer(KAIO_RANGE, KAIO_SUBJECT_FRAMES, Pair(frame_number, region->buffer_count));
+    }
+    if (!region->out.insert(frame_number).second) {
+        return Answer(KAIO_BUSY, KAIO_SUBJECT_BUFFER);
+    }
+    MakeFrame(region, buffer);
+    buffers.back()->frame_number = frame_number;
+    return Answer(KAIO_OK, KAIO_SUBJECT_NONE);
+}
+
+kaio_status Model::RegionCount(Bits bits, uint32_t *out_count) {
+    const Pool *region = FindRegion(bits);
+    if (region == nullptr) {
+        return Missing(bits, KAIO_SUBJECT_REGION);
+    }
+    *out_count = region->out_count;
+    return Answer(KAIO_OK, KAIO_SUBJECT_NONE);
+}
+
+kaio_status Model::RegionClose(Bits bits) {
+    Collect();
+    return CloseFrames(FindRegion(bits), KAIO_SUBJECT_REGION, bits);
+}
+
+void Model::RegionDrop(Bits bits) {
+    Collect();
+    DropFrames(FindRegion(bits));
 }
 
 // ---- requests ----
@@ -2002,13 +2151,32 @@ kaio_status Model::Abandon(Bits bits, kaio_operation operation, bool is_shared, 
     return status;
 }
 
+kaio_status Model::AbandonVector(Bits bits, kaio_operation operation, uint32_t capacity,
+                                 std::vector<Part> *parts) {
+    Request *request = nullptr;
+    const kaio_status status = EnterRequest(bits, operation, false, &request);
+    if (request == nullptr) {
+        return status;
+    }
+    if (request->parts.size() > capacity) {
+        return Answer(KAIO_RANGE, KAIO_SUBJECT_SEGMENTS, Pair(request->parts.size(), capacity));
+    }
+    *parts = request->parts;
+    Free(request);
+    return status;
+}
+
 void Model::Drop(Bits bits, kaio_operation operation) {
     Request *request = nullptr;
     (void)EnterRequest(bits, operation, true, &request);
-    if (request != nullptr) {
-        const Bits buffer = request->buffer == nullptr ? 0 : request->buffer->bits;
-        Free(request);
-        MemoryDrop(buffer);
+    if (request == nullptr) {
+        return;
+    }
+    const std::vector<Buffer *> memories = Memories(*request);
+    Free(request);
+    Collect();
+    for (Buffer *memory : memories) {
+        Drop(memory);
     }
 }
 
@@ -2045,10 +2213,37 @@ kaio_status Model::Retarget(Bits bits, kaio_operation operation, Bits file_bits,
     }
     status = CheckTransfer(operation, *file, *request->buffer, range, flags);
     if (kaio_status_is_ok(status)) {
-        file->queues.insert(request->queue);
-        request->file = file;
-        Describe(request, range, flags);
-        Sweep(request->queue);
+        Move(request, file, range, flags);
+    }
+    return status;
+}
+
+// Move gives an idle request another file.
+void Model::Move(Request *request, File *file, kaio_range range, uint32_t flags) {
+    file->queues.insert(request->queue);
+    request->file = file;
+    Describe(request, range, flags);
+    Sweep(request->queue);
+}
+
+kaio_status Model::RetargetVector(Bits bits, kaio_operation operation, Bits file_bits,
+                                  uint64_t file_offset_bytes, uint32_t flags) {
+    Request *request = nullptr;
+    kaio_status status = EnterRequest(bits, operation, false, &request);
+    if (request == nullptr) {
+        return status;
+    }
+    File *file = FindFile(file_bits);
+    if (file == nullptr) {
+        return Missing(file_bits, KAIO_SUBJECT_FILE);
+    }
+    const kaio_range range = {file_offset_bytes, 0, request->range.size_bytes};
+    if (file_offset_bytes > static_cast<uint64_t>(INT64_MAX) - range.size_bytes) {
+        return Answer(KAIO_RANGE, KAIO_SUBJECT_FILE_OFFSET, file_offset_bytes);
+    }
+    status = CheckVector(operation, *file, request->parts, range, flags);
+    if (kaio_status_is_ok(status)) {
+        Move(request, file, range, flags);
     }
     return status;
 }
@@ -2059,14 +2254,20 @@ kaio_status Model::Retype(Bits bits, kaio_operation from, Bits new_bits) {
     if (request == nullptr) {
         return status;
     }
-    if (request->buffer->IsView()) {
-        return Answer(KAIO_ACCESS, KAIO_SUBJECT_VIEW);
+    for (const Buffer *memory : Memories(*request)) {
+        if (memory->IsView()) {
+            return Answer(KAIO_ACCESS, KAIO_SUBJECT_VIEW);
+        }
     }
     if (request->file->is_dropped) {
         return Answer(KAIO_STALE, KAIO_SUBJECT_FILE);
     }
-    const kaio_operation to = from == KAIO_READ ? KAIO_WRITE : KAIO_READ;
-    status = CheckTransfer(to, *request->file, *request->buffer, request->range, 0);
+    static const kaio_operation others[] = {KAIO_NO_OPERATION, KAIO_WRITE, KAIO_READ, KAIO_WRITEV,
+                                            KAIO_READV};
+    const kaio_operation to = others[from];
+    status = request->buffer == nullptr
+                 ? CheckVector(to, *request->file, request->parts, request->range, 0)
+                 : CheckTransfer(to, *request->file, *request->buffer, request->range, 0);
     if (kaio_status_is_ok(status)) {
         IsNew(new_bits);
         stale.push_back(request->bits);

@@ -37,8 +37,11 @@ struct Adopted {
     bool is_over = false;
 };
 
+// A pool, or a region: memory that was adopted, and whose frames are taken by number.
 struct Pool {
     Bits bits = 0;
+    Adopted *memory = nullptr;  // of a region
+    std::set<uint32_t> out;     // of a region: the frames that are taken
     uint32_t buffer_count = 0;
     size_t buffer_bytes = 0;
     uint32_t out_count = 0;
@@ -57,6 +60,7 @@ struct Buffer {
     Buffer *frozen = nullptr;    // of a view: the buffer
     uint32_t view_count = 0;     // of a buffer
     Pool *pool = nullptr;
+    uint32_t frame_number = 0;  // of a region's
     Adopted *adopted = nullptr;
 
     bool IsView() const {
@@ -140,7 +144,9 @@ struct Queue {
     bool is_ending = false;
     bool is_quiet = true;  // the kernel has nothing of it, once it is ending
     bool is_drop_asked = false;
-    uint64_t handled_count = 0;  // by the run that goes on
+    bool is_woken = false;         // no run has ended for it yet
+    bool was_asked_masks = false;  // whether the kernel can wait under a mask
+    uint64_t handled_count = 0;    // by the run that goes on
     kaio_destroy_report report = {};
     std::deque<Request *> staged;
     std::deque<Request *> held;
@@ -153,12 +159,13 @@ struct Queue {
 enum class Deadline { kNow, kSoon, kFar };
 
 // A note of the kernel's, or, where an id or a handle is not 0, of what a signal handler did in
-// between: it gave a request up, or dropped a queue.
+// between: it gave a request up, dropped a queue, or woke one.
 struct Note {
     kaio_sim_note kernel;
     uint64_t stray_id;
     kaio_code stray;
     Bits dropped_queue;
+    Bits woken_queue;
 };
 
 // What must not be lost.
@@ -190,6 +197,7 @@ class Model {
     Buffer *FindView(Bits bits);
     Buffer *FindMemory(Bits bits);  // either
     Pool *FindPool(Bits bits);
+    Pool *FindRegion(Bits bits);
     Request *FindRequest(Bits bits);
     Request *RequestOf(uint64_t id);
     uint32_t Count(const Queue *queue, State state) const;
@@ -216,12 +224,19 @@ class Model {
     kaio_status QueueAttach(Bits queue);
     kaio_status QueueFlush(Bits queue, kaio_flush_report *report);
     kaio_status QueueWait(Bits queue, uint32_t min_count, Deadline deadline, uint32_t *ready_count);
+    // Under a mask that no signal comes through: `has_masks` tells whether the kernel can do that.
+    kaio_status QueueWaitMasked(Bits queue, uint32_t min_count, Deadline deadline, bool has_masks,
+                                uint32_t *ready_count);
+    void QueueWake(Bits queue);
     // A run with a deadline of now: Handled for each outcome that a handler is called with, whose
     // ticket it fills in, QueueRun at last, which is told whether any was.
     void Handled(Bits queue, kaio_completion *got);
     kaio_status QueueRun(Bits queue, bool has_begun, kaio_run_report *report);
     kaio_status QueueDrain(Bits queue, Deadline deadline, kaio_queue_counts *left);
-    kaio_status QueueTake(Bits queue, const kaio_completion &got, uint32_t capacity);
+    // `answer` is the library's: strays of one time may come in any order, also one that is too
+    // long.
+    kaio_status QueueTake(Bits queue, const kaio_completion &got, kaio_status answer,
+                          uint32_t capacity);
     kaio_status QueueCancel(Bits queue, uint64_t ticket, kaio_cancel_answer *answer);
     kaio_status QueueCount(Bits queue, kaio_queue_counts *counts);
     kaio_status QueueAsFd(Bits queue, int got_fd);
@@ -231,6 +246,9 @@ class Model {
     void AfterLost(Bits memory);  // which the completion still has, or 0
     kaio_status QueueDestroy(Bits queue, bool has_handler, bool has_begun,
                              kaio_destroy_report *report);
+    // Of several: all may end only if each of them may, which is none of those with more than one.
+    kaio_status QueueDestroyAll(const std::vector<Bits> &queues, bool has_handler, bool has_begun,
+                                kaio_destroy_report *report);
     void QueueDrop(Bits queue);
     void QueueDropElsewhere(Bits queue);
 
@@ -258,6 +276,11 @@ class Model {
     kaio_status PoolCount(Bits pool, uint32_t *out_count);
     kaio_status PoolClose(Bits pool);
     void PoolDrop(Bits pool);
+    void RegionAdopt(Bits region, uint32_t frame_count, size_t frame_bytes, Adopted *memory);
+    kaio_status RegionTake(Bits region, uint32_t frame_number, Bits buffer);
+    kaio_status RegionCount(Bits region, uint32_t *out_count);
+    kaio_status RegionClose(Bits region);
+    void RegionDrop(Bits region);
     void Collect();  // what other threads dropped
 
     kaio_status TransferNew(kaio_operation operation, Bits queue, Bits file, kaio_range range,
@@ -271,10 +294,14 @@ class Model {
     uint64_t Push(Bits request, kaio_operation operation, uint64_t user);
     void PushElsewhere(Bits request, kaio_operation operation);
     kaio_status Abandon(Bits request, kaio_operation operation, bool is_shared, Bits *memory);
+    kaio_status AbandonVector(Bits request, kaio_operation operation, uint32_t capacity,
+                              std::vector<Part> *parts);
     void Drop(Bits request, kaio_operation operation);
     kaio_status SetPriority(Bits request, kaio_operation operation, kaio_priority priority);
     kaio_status Retarget(Bits request, kaio_operation operation, Bits file, kaio_range range,
                          uint32_t flags);
+    kaio_status RetargetVector(Bits request, kaio_operation operation, Bits file,
+                               uint64_t file_offset_bytes, uint32_t flags);
     kaio_status Retype(Bits request, kaio_operation from, Bits new_request);
 
     void Completed();                           // the simulated kernel was asked to go on
@@ -301,9 +328,11 @@ class Model {
     void Reap(Queue *queue);
     void Got(Queue *queue, int64_t count);
     void Settle(Queue *queue, const Event &event);
-    kaio_status WaitFor(Queue *queue, uint32_t min_count, Deadline deadline);
+    kaio_status WaitFor(Queue *queue, uint32_t min_count, Deadline deadline,
+                        bool *has_slept = nullptr);
     void CollectStrays(Queue *queue);
-    Request *TakeOne(Queue *queue, const kaio_completion &got);
+    Request *TakeOne(Queue *queue, const kaio_completion &got, kaio_status answer,
+                     uint32_t capacity);
     void BeginRun(Queue *queue);
     bool HasDone(Queue *queue);
 
@@ -323,11 +352,16 @@ class Model {
                               kaio_range range, uint32_t flags);
     kaio_status CheckVector(kaio_operation operation, const File &file,
                             const std::vector<Part> &parts, kaio_range range, uint32_t flags);
+    void Move(Request *request, File *file, kaio_range range, uint32_t flags);
     kaio_status CheckRange(kaio_range range, const Buffer &buffer);
     kaio_status LookBuffer(Bits bits, Buffer **out_buffer);
     kaio_status LookView(Bits bits, Buffer **out_view);
     Buffer *MakeView(Buffer *buffer, Bits bits);
     void Drop(Buffer *memory);
+    Pool *FindFrames(Bits bits, bool is_region);
+    kaio_status CloseFrames(Pool *pool, kaio_subject subject, Bits bits);
+    void DropFrames(Pool *pool);
+    void MakeFrame(Pool *pool, Bits bits);
     void EndPool(Pool *pool);
     Request *Make(kaio_operation operation, Queue *queue, File *file, Bits bits);
     void Leave(Queue *queue, File *file);

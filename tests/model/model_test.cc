@@ -56,6 +56,12 @@ const char *const kOutcomes[] = {
     "write cancelled",
     "write failed",
     "write refused: system error",
+    "readv full",
+    "readv short",
+    "readv cancelled",
+    "writev full",
+    "writev short",
+    "writev refused: system error",
     "sync synced",
     "sync preceded by failure",
     "sync cancelled",
@@ -66,6 +72,12 @@ const char *const kOutcomes[] = {
     "poll failed",
     "poll refused: system error",
 };
+
+// Calls that few arguments suit: each must have done its work.
+const char *const kRareCalls[] = {
+    "queue_destroy_all", "queue_wait_masked", "run woken",      "region_take",    "region_close",
+    "pool_close",        "view_thaw",         "abandon_shared", "abandon_vector", "retarget_vector",
+    "retype_vector",     "vector_rest_start", "rest_start",     "retype",         "retarget"};
 
 TEST(ModelTest, TheLibraryAnswersAsTheModelAfterEveryStep) {
     const uint64_t seed = FromEnvironment("KAIO_MODEL_SEED", 1);
@@ -91,6 +103,9 @@ TEST(ModelTest, TheLibraryAnswersAsTheModelAfterEveryStep) {
     }
     for (const char *outcome : kOutcomes) {
         EXPECT_GE(tally.outcomes[outcome], 5u) << outcome;
+    }
+    for (const char *call : kRareCalls) {
+        EXPECT_GE(tally.answers[call][KAIO_OK], 5u) << call;
     }
 }
 

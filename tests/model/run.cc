@@ -150,7 +150,7 @@ void Run::EndCall() {
 
 void Run::Watch(void *context, const kaio_sim_note *note) {
     Run *run = static_cast<Run *>(context);
-    run->model.log.push_back({*note, 0, KAIO_OK, 0});
+    run->model.log.push_back({*note, 0, KAIO_OK, 0, 0});
     const bool is_inside = run->call_depth_ > 0 && !run->is_elsewhere;
     // Opening a queue is no call on one: what interrupts it finds nothing begun.
     if (is_inside && note->event != KAIO_SIM_SETUP && run->choices.OneIn(40)) {
@@ -165,7 +165,7 @@ void Run::Interrupt() {
     if (request != nullptr && std::count(strayed_.begin(), strayed_.end(), request->id) > 0) {
         request = nullptr;
     }
-    const uint32_t choice = choices.Below(10);
+    const uint32_t choice = choices.Below(11);
     const int saved_errno = errno;
     switch (choice) {
         case 0: {
@@ -199,10 +199,17 @@ void Run::Interrupt() {
                 kaio_queue_drop(&handle);
                 if (is_there) {
                     there->has_owner = true;  // at once: another handler may ask
-                    model.log.push_back({{}, 0, KAIO_OK, queue});
+                    model.log.push_back({{}, 0, KAIO_OK, queue, 0});
                 }
                 Count("interrupted_drop", is_there ? KAIO_REENTERED : KAIO_STALE);
             }
+            break;
+        case 10:
+            kaio_queue_wake(As<kaio_queue>(queue));
+            if (queue != 0) {
+                model.log.push_back({{}, 0, KAIO_OK, 0, queue});
+            }
+            Count("interrupted_wake");
             break;
         case 8: {
             kaio_buffer *buffer = As<kaio_buffer>(PickBuffer());
@@ -235,30 +242,14 @@ void Run::Interrupt() {
                 const kaio_status why =
                     model.PeekRequest(request->bits, request->operation, true, false);
                 uint64_t ticket = request->bits;
-                kaio_read *read = As<kaio_read>(request->bits);
-                kaio_write *write = As<kaio_write>(request->bits);
-                kaio_sync *sync = As<kaio_sync>(request->bits);
-                kaio_poll *poll = As<kaio_poll>(request->bits);
-                switch (request->operation) {
-                    case KAIO_READ:
-                        choice == 6 ? (void)(ticket = kaio_read_push(&read, 1).bits)
-                                    : kaio_read_drop(&read);
-                        break;
-                    case KAIO_WRITE:
-                        choice == 6 ? (void)(ticket = kaio_write_push(&write, 1).bits)
-                                    : kaio_write_drop(&write);
-                        break;
-                    case KAIO_SYNC:
-                        choice == 6 ? (void)(ticket = kaio_sync_push(&sync, 1).bits)
-                                    : kaio_sync_drop(&sync);
-                        break;
-                    default:
-                        choice == 6 ? (void)(ticket = kaio_poll_push(&poll, 1).bits)
-                                    : kaio_poll_drop(&poll);
+                if (choice == 6) {
+                    ticket = PushBits(request->operation, request->bits, 1).bits;
+                } else {
+                    DropBits(request->operation, request->bits);
                 }
                 MODEL_CHECK(ticket == request->bits, "a stray push has its ticket");
                 strayed_.push_back(request->id);
-                model.log.push_back({{}, request->id, static_cast<kaio_code>(why.code), 0});
+                model.log.push_back({{}, request->id, static_cast<kaio_code>(why.code), 0, 0});
                 Count("interrupted_push", static_cast<kaio_code>(why.code));
             }
     }
@@ -289,7 +280,7 @@ Bits Run::Invented() {
     const Bits bits = Invent();
     const bool is_good = model.FindQueue(bits) != nullptr || model.FindFile(bits) != nullptr ||
                          model.FindMemory(bits) != nullptr || model.FindPool(bits) != nullptr ||
-                         model.FindRequest(bits) != nullptr;
+                         model.FindRegion(bits) != nullptr || model.FindRequest(bits) != nullptr;
     return is_good ? 0 : bits;
 }
 
@@ -379,11 +370,24 @@ Bits Run::PickView() {
     return PickMemory(true);
 }
 
-Bits Run::PickPool() {
+Bits Run::PickFrames(bool is_region) {
     const size_t count = model.pools.size();
-    return count == 0 || choices.OneIn(24)
-               ? Bad()
-               : model.pools[choices.Below(static_cast<uint32_t>(count))]->bits;
+    const uint32_t first = count == 0 ? 0 : choices.Below(static_cast<uint32_t>(count));
+    for (size_t n = 0; n < count && !choices.OneIn(24); ++n) {
+        const Pool *pool = model.pools[(first + n) % count].get();
+        if ((pool->memory != nullptr) == is_region) {
+            return pool->bits;
+        }
+    }
+    return Bad();
+}
+
+Bits Run::PickPool() {
+    return PickFrames(false);
+}
+
+Bits Run::PickRegion() {
+    return PickFrames(true);
 }
 
 Bits Run::PickRequest(kaio_operation operation) {
@@ -410,6 +414,14 @@ uint64_t Run::PickTicket() {
 
 kaio_operation Run::PickTransfer() {
     return choices.Below(2) == 0 ? KAIO_READ : KAIO_WRITE;
+}
+
+kaio_operation Run::PickVectored() {
+    return choices.Below(2) == 0 ? KAIO_READV : KAIO_WRITEV;
+}
+
+kaio_operation Run::PickAnyOperation() {
+    return choices.OneIn(4) ? PickVectored() : PickOperation();
 }
 
 kaio_operation Run::PickOperation() {
@@ -617,8 +629,10 @@ void Run::DropPools(bool really) {
     for (size_t i = model.pools.size(); really && i-- > 0;) {
         const Bits bits = model.pools[i]->bits;
         kaio_pool *pool = As<kaio_pool>(bits);
-        CallVoid([&] { kaio_pool_drop(&pool); });
-        model.PoolDrop(bits);
+        kaio_region *region = As<kaio_region>(bits);
+        const bool is_region = model.pools[i]->memory != nullptr;
+        CallVoid([&] { is_region ? kaio_region_drop(&region) : kaio_pool_drop(&pool); });
+        is_region ? model.RegionDrop(bits) : model.PoolDrop(bits);
     }
 }
 

@@ -35,6 +35,19 @@ struct Tally {
 
 class Run;
 
+// The most segments of a vectored request here.
+constexpr uint32_t kPartsMax = 3;
+
+// What was taken, with its buffers. A completion whose `segments` is not NULL has those beside it.
+struct Kept {
+    kaio_completion completion;
+    std::array<kaio_segment, kPartsMax> segments;
+};
+
+// Both give up a request of any kind.
+kaio_ticket PushBits(kaio_operation operation, Bits bits, uint64_t user);
+void DropBits(kaio_operation operation, Bits bits);
+
 // An Action does one call. To add an operation, add a row to the table in actions.cc.
 struct Action {
     const char *name;
@@ -87,6 +100,7 @@ class Run {
     Bits PickBuffer();
     Bits PickView();
     Bits PickPool();
+    Bits PickRegion();
     Bits PickRequest(kaio_operation operation);
     uint64_t PickTicket();
     Bits Bad();
@@ -101,6 +115,8 @@ class Run {
     Deadline PickDeadline(Bits queue, kaio_deadline *out_deadline);
     kaio_operation PickOperation();
     kaio_operation PickTransfer();
+    kaio_operation PickVectored();
+    kaio_operation PickAnyOperation();
 
     // Took learns where a new buffer is, and its content is what the model thinks.
     void CheckBuffer(const Buffer &buffer);
@@ -116,13 +132,14 @@ class Run {
     Choices choices;
     Model model;
     kaio_sim_script script = {};
-    std::vector<kaio_completion> kept;  // taken, with their buffers
+    std::vector<Kept> kept;
     uint32_t handler_depth = 0;
     bool is_elsewhere = false;  // another thread calls, and this one waits for it
 
   private:
     Bits Invent();
     Bits PickMemory(bool is_view);
+    Bits PickFrames(bool is_region);
     static void Watch(void *context, const kaio_sim_note *note);
     void BeginCall();
     void EndCall();
