@@ -161,17 +161,34 @@ kaio_testing_census kaio_testing_count(void) {
         .region_count = count_living(&kaio_regions, 1, last)};
 }
 
+static uintptr_t life_before_last(uint64_t ahead) {
+    return KAIO_LIFE_MASK - (uintptr_t)ahead * KAIO_LIFE_ONE;
+}
+
 uint32_t kaio_testing_age_slots(const kaio_queue *queue, uint64_t ahead) {
     struct kaio_queue_place *place = place_of(queue);
     uint32_t count = 0;
     for (uint32_t i = 0; i < place->depth; ++i) {
         if (kaio_word_state(kaio_slot_load(&place->slots[i])) == KAIO_SLOT_FREE) {
-            uintptr_t life = KAIO_LIFE_MASK - (uintptr_t)ahead * KAIO_LIFE_ONE;
-            atomic_store(&place->slots[i].word, kaio_slot_word(life, 0, KAIO_SLOT_FREE));
+            atomic_store(&place->slots[i].word,
+                         kaio_slot_word(life_before_last(ahead), 0, KAIO_SLOT_FREE));
             ++count;
         }
     }
     return count;
+}
+
+bool kaio_testing_age_place(uintptr_t bits, uint64_t ahead) {
+    uint32_t kind = kaio_bits_kind(bits);
+    struct kaio_table *table = kind == KAIO_KIND_QUEUE  ? &kaio_queues
+                               : kind == KAIO_KIND_FILE ? &kaio_files
+                                                        : &kaio_buffers;
+    struct kaio_place *place = kaio_table_at(table, kaio_bits_index(bits), table->place_bytes);
+    if (place == NULL || kaio_word_state(atomic_load(&place->word)) != KAIO_STATE_FREE) {
+        return false;
+    }
+    atomic_store(&place->word, life_before_last(ahead) | KAIO_STATE_FREE);
+    return true;
 }
 
 uint64_t kaio_testing_queue_bytes(const kaio_queue *queue) {

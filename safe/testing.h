@@ -3,6 +3,7 @@
 #ifndef KAIO_SAFE_TESTING_H_
 #define KAIO_SAFE_TESTING_H_
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "kaio/safe/base.h"
@@ -26,11 +27,15 @@ typedef struct kaio_testing_census {
 
 kaio_testing_census kaio_testing_count(void) KAIO_NOEXCEPT;
 
-// kaio_testing_set_life gives a free slot of `queue` the life that comes `ahead` lives before the
-// last one, so that a test can see it wrap. Returns how many slots were changed.
+// kaio_testing_age_slots gives each free slot of `queue` the life that comes `ahead` lives before
+// the last one, so that a test can see it wrap. Returns how many slots were changed.
 uint32_t kaio_testing_age_slots(const kaio_queue *queue, uint64_t ahead) KAIO_NOEXCEPT;
 
-// kaio_testing_slot_bytes is the library's memory for each request of depth, without what a queue
+// kaio_testing_age_place does so with the place that `bits` name, the handle of a queue, file or
+// buffer that was. False: the place is in use, or there is none.
+bool kaio_testing_age_place(uintptr_t bits, uint64_t ahead) KAIO_NOEXCEPT;
+
+// kaio_testing_queue_bytes is the library's memory for each request of depth, without what a queue
 // costs whatever its depth.
 uint64_t kaio_testing_queue_bytes(const kaio_queue *queue) KAIO_NOEXCEPT;
 

@@ -493,6 +493,35 @@ TEST_P(AliasTest, TheFirstLifesHandleIsStaleInThousandsOfLives) {
     }
 }
 
+// Slots begin anew, places of tables do not: their handles are kept for longer.
+TEST_F(StaleTest, APlaceWhoseLivesAreSpentIsNeverGivenOutAgain) {
+    constexpr int kAhead = 3;
+    for (const Kind kind : {Kind::kQueue, Kind::kFile, Kind::kBuffer}) {
+        SCOPED_TRACE(SubjectOf(kind));
+        const uintptr_t first = Make(kind);
+        End(kind, first);
+        ASSERT_TRUE(kaio_testing_age_place(first, kAhead));
+
+        std::set<uintptr_t> before = {first};
+        int there_count = 0;
+        for (int life = 0; life < 4 * kAhead; ++life) {
+            const uintptr_t bits = Make(kind);
+            EXPECT_TRUE(before.insert(bits).second) << "a handle came twice";
+            there_count += PlaceOf(bits) == PlaceOf(first);
+            ExpectAlive(kind, bits);
+            End(kind, bits);
+        }
+        EXPECT_EQ(there_count, kAhead + 1);
+        for (const Use &use : EveryUse()) {
+            for (const uintptr_t old : before) {
+                if (use.kind == kind) {
+                    ExpectStale(use, old);
+                }
+            }
+        }
+    }
+}
+
 TEST_P(AliasTest, LivesGoOnPastTheLastOne) {
     constexpr int kAhead = 5;
     EXPECT_EQ(kaio_testing_age_slots(queue_, kAhead), kDepth);

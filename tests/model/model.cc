@@ -1114,8 +1114,11 @@ void Model::Handled(Bits bits, kaio_completion *got) {
         const Bits memory = (*i)->buffer == nullptr ? 0 : (*i)->buffer->bits;
         const Bits theirs = got->view != nullptr ? reinterpret_cast<Bits>(got->view)
                                                  : reinterpret_cast<Bits>(got->buffer);
-        if ((*i)->operation == got->operation && (*i)->user == got->user && memory == theirs &&
-            (*i)->refusal == got->refusal.code) {
+        const bool is_it = got->segments != nullptr
+                               ? (*i)->bits == got->ticket.bits
+                               : (*i)->operation == got->operation && (*i)->user == got->user &&
+                                     memory == theirs && (*i)->refusal == got->refusal.code;
+        if (is_it) {
             chosen = i;
             break;
         }
