@@ -37,7 +37,11 @@ struct kaio_region_place {
     void *context;
     // Of a pool: the free frames, a stack. The top is a frame's number + 1 (0: none) below a count
     // of changes; next[i] is the same for the frame below i.
+#if ATOMIC_LLONG_LOCK_FREE == 2
     _Atomic uint64_t free_top;
+#else
+    uint64_t free_top;  // guarded by kaio_regions.kind_lock
+#endif
     _Atomic uint32_t *next;
     void *mapping;
     size_t mapping_bytes;

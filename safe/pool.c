@@ -22,25 +22,51 @@ static uint64_t make_top(uint64_t old_top, uint32_t link) {
     return ((old_top >> 32) + 1) << 32 | link;
 }
 
+// swap_top makes `new_top` the top if it is `*top`, which it makes what there is otherwise. Where a
+// processor cannot change 64 bits at once, that takes a lock: libatomic is no part of libc.
+#if ATOMIC_LLONG_LOCK_FREE == 2
+static uint64_t load_top(struct kaio_region_place *pool) {
+    return atomic_load_explicit(&pool->free_top, memory_order_acquire);
+}
+
+static bool swap_top(struct kaio_region_place *pool, uint64_t *top, uint64_t new_top) {
+    return atomic_compare_exchange_weak_explicit(&pool->free_top, top, new_top,
+                                                 memory_order_acq_rel, memory_order_acquire);
+}
+#else
+static uint64_t load_top(struct kaio_region_place *pool) {
+    kaio_lock(&kaio_regions.kind_lock);
+    uint64_t top = pool->free_top;
+    kaio_unlock(&kaio_regions.kind_lock);
+    return top;
+}
+
+static bool swap_top(struct kaio_region_place *pool, uint64_t *top, uint64_t new_top) {
+    kaio_lock(&kaio_regions.kind_lock);
+    bool is_same = pool->free_top == *top;
+    *top = pool->free_top;
+    pool->free_top = is_same ? new_top : *top;
+    kaio_unlock(&kaio_regions.kind_lock);
+    return is_same;
+}
+#endif
+
 void kaio_pool_push(struct kaio_region_place *pool, uint32_t number) {
-    uint64_t top = atomic_load_explicit(&pool->free_top, memory_order_relaxed);
+    uint64_t top = load_top(pool);
     do {
         atomic_store_explicit(&pool->next[number], (uint32_t)top, memory_order_relaxed);
-    } while (!atomic_compare_exchange_weak_explicit(&pool->free_top, &top,
-                                                    make_top(top, number + 1), memory_order_release,
-                                                    memory_order_relaxed));
+    } while (!swap_top(pool, &top, make_top(top, number + 1)));
 }
 
 bool kaio_pool_pop(struct kaio_region_place *pool, uint32_t *out_number) {
-    uint64_t top = atomic_load_explicit(&pool->free_top, memory_order_acquire);
+    uint64_t top = load_top(pool);
     uint32_t below;
     do {
         if ((uint32_t)top == 0) {
             return false;
         }
         below = atomic_load_explicit(&pool->next[(uint32_t)top - 1], memory_order_relaxed);
-    } while (!atomic_compare_exchange_weak_explicit(&pool->free_top, &top, make_top(top, below),
-                                                    memory_order_acquire, memory_order_acquire));
+    } while (!swap_top(pool, &top, make_top(top, below)));
     *out_number = (uint32_t)top - 1;
     return true;
 }
@@ -170,7 +196,7 @@ static kaio_status make_plan(const kaio_pool_options *options, struct plan *out_
 
 // fill puts every frame among the free ones, the first on top.
 static void fill(struct kaio_region_place *pool, uint32_t count) {
-    atomic_store_explicit(&pool->free_top, 0, memory_order_relaxed);
+    pool->free_top = 0;
     for (uint32_t i = count; i-- > 0;) {
         kaio_pool_push(pool, i);
     }

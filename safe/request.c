@@ -740,7 +740,7 @@ static bool piece_of(const struct kaio_queue_place *queue, const struct kaio_slo
     if (memory == 0) {
         const struct iovec *first = (const struct iovec *)(uintptr_t)slot->iocb.aio_buf;
         whole = first[index];
-        memory = queue->segments->memories[(first - queue->segments->iovecs) + index];
+        memory = queue->segments->memories[(uint32_t)(first - queue->segments->iovecs) + index];
     }
     out_piece->view = view_of(memory);
     out_piece->sum = out_piece->view == NULL ? 0 : sum_of(whole.iov_base, whole.iov_len);

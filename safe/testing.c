@@ -73,7 +73,7 @@ static bool has_pinned_segments(const struct kaio_segments *segments,
     uint32_t count = kaio_vector_count(slot);
     const struct iovec *first = (const struct iovec *)(uintptr_t)slot->iocb.aio_buf;
     for (uint32_t i = 0; i < count; ++i) {
-        if (!is_pinned(segments->memories[(first - segments->iovecs) + i])) {
+        if (!is_pinned(segments->memories[(uint32_t)(first - segments->iovecs) + i])) {
             return false;
         }
     }

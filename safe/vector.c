@@ -266,7 +266,7 @@ static void define_moved(const struct iovec *iovecs, uint32_t count, uint64_t mo
 static struct kaio_slot *prepare(struct kaio_queue_place *queue, const kaio_file *file,
                                  const struct kaio_vector *vector, kaio_status *out_why) {
     uint32_t thread = kaio_queue_thread(queue);
-    uint32_t size_bytes;
+    uint32_t size_bytes = 0;
     *out_why = measure(vector, thread, &size_bytes);
     if (!kaio_status_is_ok(*out_why)) {
         return NULL;

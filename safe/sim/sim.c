@@ -365,11 +365,20 @@ static bool is_ready(const struct kaio_raw_iocb *iocb) {
 }
 
 // transfer_at is preadv2 or pwritev2 without the C library, whose functions are watched by ASan:
-// the bytes are poisoned for everybody but the kernel.
+// the bytes are poisoned for everybody but the kernel. Without flags the older calls do, which
+// emulators know.
 static long transfer_at(bool is_read, int fd, const struct iovec *parts, int count, int64_t offset,
                         int flags) {
-    return syscall(is_read ? SYS_preadv2 : SYS_pwritev2, (long)fd, parts, (long)count, (long)offset,
-                   (long)((uint64_t)offset >> 32), (long)flags);
+    long low = (long)offset;
+    long high = (long)((uint64_t)offset >> 32);
+    if (flags == 0 && offset == -1) {
+        return syscall(is_read ? SYS_readv : SYS_writev, fd, parts, (long)count);
+    }
+    if (flags == 0) {
+        return syscall(is_read ? SYS_preadv : SYS_pwritev, fd, parts, (long)count, low, high);
+    }
+    return syscall(is_read ? SYS_preadv2 : SYS_pwritev2, fd, parts, (long)count, low, high,
+                   (long)flags);
 }
 
 // The parts of a transfer.

@@ -2,7 +2,7 @@
 # cross_build.sh CXX GTEST_ALL_CC OUT FLAGS FILE...
 #
 # Compiles the .c and .cc FILEs to OUT: an archive if it ends in .a, else a static program, with
-# the .a FILEs and //raw. Where CXX is not installed, OUT is one line of text that says so:
+# the .a FILEs in their order and //raw. Where CXX is not installed, OUT is one line of text that says so:
 # cross_test.sh shows it.
 set -eu
 export LC_ALL=C
@@ -25,7 +25,7 @@ fi
 
 # The tree that Bazel's include_prefix makes.
 mkdir -p "$work/include/kaio"
-ln -s "$PWD/raw" "$work/include/kaio/"
+ln -s "$PWD/raw" "$PWD/safe" "$work/include/kaio/"
 gtest=${gtest_all%/src/gtest-all.cc}
 flags=(-O1 -pthread "${flags[@]}" -I"$work/include" -I. -isystem "$gtest/include" -I"$gtest")
 

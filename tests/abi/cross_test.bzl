@@ -25,13 +25,13 @@ _ARCHITECTURES = {
 }
 
 # What .bazelrc asks of our own code.
-_WARNINGS = "-Wall -Wextra -Wconversion -Wno-sign-conversion -Wshadow -Werror"
+_WARNINGS = "-Wall -Wextra -Wno-psabi -Wconversion -Wno-sign-conversion -Wshadow -Werror"
 
 _GTEST_ALL = "@googletest//:googletest/src/gtest-all.cc"
 
 _GTEST_MAIN = "@googletest//:googletest/src/gtest_main.cc"
 
-def _cross_build(name, architecture, out, files, hdrs = [], flags = _WARNINGS):
+def _cross_build(name, architecture, out, files, hdrs = [], flags = _WARNINGS, patterns = []):
     """`out` is an archive if it is a .a, else a program."""
     native.genrule(
         name = name,
@@ -49,7 +49,7 @@ def _cross_build(name, architecture, out, files, hdrs = [], flags = _WARNINGS):
             "$(location %s)" % _GTEST_ALL,
             "$@",
             "'%s'" % flags,
-        ] + ["$(location %s)" % file for file in files]),
+        ] + ["$(location %s)" % file for file in files] + patterns),
         tags = ["config-free"],
         tools = ["//tests/abi:cross_build.sh"],
         visibility = ["//tests:__subpackages__"],
@@ -65,13 +65,20 @@ def cross_library(name, architecture, srcs, hdrs = []):
     """An archive of `srcs`, for the deps of a cross_test."""
     _cross_build(name, architecture, name + ".a", srcs, hdrs)
 
+def cross_safe(name, architecture, sim):
+    """An archive of //safe with //safe:testing; `sim`: on the simulated kernel."""
+    flags = _WARNINGS + " -iquote safe" + (" -DKAIO_SIM" if sim else "")
+    patterns = ["safe/*.c"] + (["safe/sim/*.c"] if sim else [])
+    _cross_build(name, architecture, name + ".a", [], flags = flags, patterns = patterns)
+
 def cross_test(name, architecture, srcs, hdrs = [], deps = [], size = "small", tags = [], **kwargs):
     """A static program of `srcs` for another architecture; its cases count as a cc_test's do.
 
     Args:
       name: of the test.
       architecture: i686, mips, s390x.
-      srcs: .cc and .c files, which include //raw by its public names and `hdrs` by their paths.
+      srcs: .cc and .c files, which include //raw and //safe by their public names and `hdrs` by
+        their paths.
       hdrs: files.
       deps: of cross_library, for the same architecture.
       size: as of sh_test.

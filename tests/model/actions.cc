@@ -24,6 +24,8 @@ constexpr size_t kQueuesMax = 4;
 constexpr size_t kFilesMax = 5;
 constexpr size_t kBuffersMax = 12;
 constexpr size_t kPoolsMax = 3;  // with regions
+// More than a buffer can have, where there are such sizes.
+constexpr size_t kTooLarge = SIZE_MAX > KAIO_BUFFER_SIZE_MAX_BYTES ? SIZE_MAX : 0;
 constexpr Bits kUntouched = 0x5a5a5a50;
 
 template <typename T>
@@ -730,7 +732,7 @@ void BufferNew(Run *run) {
     kaio_buffer *buffer = As<kaio_buffer>(kUntouched);
     if (run->choices.OneIn(24)) {
         const bool has_bad_size = run->choices.Below(2) == 0;
-        size = has_bad_size ? (run->choices.Below(2) == 0 ? 0 : SIZE_MAX) : size;
+        size = has_bad_size ? (run->choices.Below(2) == 0 ? 0 : kTooLarge) : size;
         align = has_bad_size ? align : 24;
         run->Expect("buffer_new", run->Call([&] { return kaio_buffer_new(size, align, &buffer); }),
                     has_bad_size ? Answer(KAIO_RANGE, KAIO_SUBJECT_SIZE,
@@ -1784,7 +1786,7 @@ bool AnswersForked(const Model &model) {
 }
 
 void Fork(Run *run) {
-    if (run->handler_depth > 0) {
+    if (run->handler_depth > 0 || !run->world->can_fork) {
         return;
     }
     const pid_t child = fork();

@@ -5,7 +5,9 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -49,17 +51,37 @@ std::string TempPath() {
 }
 
 // KernelFlags asks for each flag beside two that exclude each other: a kernel that knows them all
-// says so (EINVAL) before it looks at the file.
+// says so (EINVAL) before it looks at the file. Not by the C library, whose preadv2 says EOPNOTSUPP
+// for a kernel that has none.
 uint32_t KernelFlags(int pipe_fd) {
     uint32_t known = 0;
     for (uint32_t flag = 1; flag <= 0x100; flag <<= 1) {
         char byte;
         iovec part = {&byte, 1};
-        const ssize_t answer = preadv2(pipe_fd, &part, 1, -1, static_cast<int>(flag | 0x30));
+        const long answer =
+            syscall(SYS_preadv2, pipe_fd, &part, 1L, -1L, -1L, static_cast<long>(flag | 0x30));
         MODEL_CHECK(answer < 0, "both flags were taken");
         known |= errno == EOPNOTSUPP ? 0 : flag;
     }
     return known;
+}
+
+// CanFork: emulators promise MADV_WIPEONFORK, and keep the memory.
+bool CanFork() {
+    const size_t size = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+    void *memory = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    MODEL_CHECK(memory != MAP_FAILED, strerror(errno));
+    const bool is_promised = madvise(memory, size, MADV_WIPEONFORK) == 0;
+    memset(memory, 1, 1);
+    const pid_t child = fork();
+    MODEL_CHECK(child >= 0, strerror(errno));
+    if (child == 0) {
+        _exit(memcmp(memory, "", 1) == 0 ? 0 : 1);
+    }
+    int status = 0;
+    MODEL_CHECK(waitpid(child, &status, 0) == child, strerror(errno));
+    munmap(memory, size);
+    return !is_promised || (WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
 }  // namespace
@@ -100,6 +122,7 @@ World::World() {
         }
     }
     kernel_flags = KernelFlags(pipes_[1][0]);
+    can_fork = CanFork();
 }
 
 World::~World() {

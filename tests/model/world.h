@@ -48,6 +48,7 @@ class World {
     static constexpr uint32_t kPipeCount = 2;
     std::vector<Resource> resources;
     uint32_t kernel_flags = 0;  // RWF_* that this kernel knows
+    bool can_fork = false;      // as a kernel does it
 
   private:
     static constexpr size_t kFileCount = 3;  // the last one is for direct I/O

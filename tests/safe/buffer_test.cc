@@ -29,9 +29,13 @@ TEST_F(BufferTest, IsZeroedAlignedAndAsLargeAsAsked) {
 TEST_F(BufferTest, ImpossibleSizesAreRefusedWithTheLimit) {
     kaio_buffer *buffer = nullptr;
     EXPECT_CODE(KAIO_RANGE, kaio_buffer_new(0, 512, &buffer));
-    const kaio_status status = kaio_buffer_new(size_t{1} << 40, 512, &buffer);
-    EXPECT_CODE(KAIO_RANGE, status);
-    EXPECT_EQ(Text(status), "range (size): asked for 4294967295, the limit is 4294967295");
+    if (sizeof(size_t) > 4) {
+        const kaio_status status = kaio_buffer_new(SIZE_MAX, 512, &buffer);
+        EXPECT_CODE(KAIO_RANGE, status);
+        EXPECT_EQ(Text(status), "range (size): asked for 4294967295, the limit is 4294967295");
+    } else {  // the limit is what a size can be
+        EXPECT_CODE(KAIO_NO_MEMORY, kaio_buffer_new(SIZE_MAX, 512, &buffer));
+    }
     EXPECT_EQ(buffer, nullptr);
 }
 

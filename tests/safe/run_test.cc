@@ -131,7 +131,7 @@ TEST_F(RunTest, EveryReadIsHandedOutOnceWithItsBufferAndRange) {
         EXPECT_EQ(result->os_error, 0);
         EXPECT_OK(result->refusal);
         good_count += BufferText(result->buffer, kSizeBytes) ==
-                      content_.substr(user * kSizeBytes, kSizeBytes);
+                      content_.substr(static_cast<size_t>(user * kSizeBytes), kSizeBytes);
     };
 
     const kaio_run_report report = Run();
@@ -531,8 +531,9 @@ TEST_F(RunTest, WakesOfWhatIsNoQueueDoNothing) {
     kaio_queue_wake(nullptr);
     kaio_queue_wake(reinterpret_cast<kaio_queue *>(file_));
     kaio_queue_wake(reinterpret_cast<kaio_queue *>(UINTPTR_MAX));
+    const uintptr_t of_its_life = uintptr_t{1} << (8 * sizeof(uintptr_t) - 2);
     kaio_queue_wake(
-        reinterpret_cast<kaio_queue *>(reinterpret_cast<uintptr_t>(queue_) ^ (uintptr_t{1} << 40)));
+        reinterpret_cast<kaio_queue *>(reinterpret_cast<uintptr_t>(queue_) ^ of_its_life));
 
     EXPECT_EQ(Run().ended, KAIO_RUN_IDLE);
 }

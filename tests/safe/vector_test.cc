@@ -415,7 +415,7 @@ TEST_F(VectorTest, GapsAreClosedUnderRequestsInEveryState) {
         if (counts.staged_count + counts.in_flight_count + counts.finished_count > 2) {
             const kaio_completion completion = TakeSegments();
             ASSERT_EQ(completion.transfer, KAIO_TRANSFER_FULL);
-            uint64_t at = completion.range.file_offset_bytes;
+            size_t at = static_cast<size_t>(completion.range.file_offset_bytes);
             for (const kaio_segment &segment : segments_) {
                 EXPECT_EQ(BufferText(segment.buffer, kPartBytes), content_.substr(at, kPartBytes));
                 at += kPartBytes;
