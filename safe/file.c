@@ -169,6 +169,20 @@ kaio_status kaio_file_allow_stall(kaio_file *file) {
     return found != NULL ? kaio_status_ok() : kaio_file_refusal((uintptr_t)file);
 }
 
+kaio_status kaio_file_clear_sync_error(kaio_file *file, int32_t *out_error) {
+    if (out_error == NULL) {
+        return kaio_status_make(KAIO_NULL_ARGUMENT, KAIO_SUBJECT_OUTPUT);
+    }
+    kaio_process_check();
+    kaio_lock(&kaio_files.kind_lock);
+    struct kaio_file_place *found = find(file);
+    if (found != NULL) {
+        *out_error = atomic_exchange(&found->sync_error, 0);
+    }
+    kaio_unlock(&kaio_files.kind_lock);
+    return found != NULL ? kaio_status_ok() : kaio_file_refusal((uintptr_t)file);
+}
+
 bool kaio_file_join(uintptr_t bits) {
     struct kaio_file_place *file = kaio_file_at(kaio_bits_index(bits));
     kaio_lock(&kaio_files.kind_lock);

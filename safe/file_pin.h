@@ -37,6 +37,7 @@ struct kaio_file_place {
     uint32_t atomic_max_bytes;
     _Atomic int32_t forced_rw_flags;  // RWF_NOWAIT where a transfer could sleep
     uint32_t attached_count;          // queues; guarded by kaio_files.kind_lock
+    _Atomic int32_t sync_error;       // of the first sync that failed, until it is cleared; or 0
 };
 
 extern struct kaio_table kaio_files;

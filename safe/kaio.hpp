@@ -288,6 +288,10 @@ class KAIO_OWNER file : public owner<kaio_file, kaio_file_drop> {
         return kaio_file_allow_stall(get());
     }
 
+    KAIO_NEEDS KAIO_MUST_USE kaio_status clear_sync_error(int32_t *out_error) noexcept {
+        return kaio_file_clear_sync_error(get(), out_error);
+    }
+
     KAIO_NEEDS KAIO_MUST_USE kaio_status attach(queue &queue) noexcept {
         return kaio_file_attach(get(), queue.get());
     }

@@ -65,9 +65,7 @@ static inline struct kaio_slot *next_done(struct run *run) {
             if (KAIO_UNLIKELY(queue->latencies != NULL)) {
                 count_latency(run, slot, count);
             }
-            if (kaio_kind_is_write(kaio_slot_kind(kaio_slot_load(slot)))) {
-                kaio_request_settle_write(queue, slot);
-            }
+            kaio_request_settle(queue, slot, kaio_slot_kind(kaio_slot_load(slot)));
             return slot;
         }
     }

@@ -281,16 +281,43 @@ static void hold(struct kaio_queue_place *queue, struct kaio_slot *slot) {
     *link = (uint32_t)(slot - queue->slots);
 }
 
-// release_sync lets a sync that waits for nothing go: to the kernel, or back to the caller. Then a
-// write before it is finished and not taken, so that an eventfd is raised already.
+static struct kaio_file_place *file_of(const struct kaio_queue_place *queue,
+                                       const struct kaio_slot *slot) {
+    struct kaio_file_place *file =
+        kaio_file_at(kaio_bits_index(queue->attachments[slot->attachment].bits));
+    assert(file != NULL);
+    return file;
+}
+
+void kaio_request_settle_sync(const struct kaio_queue_place *queue, struct kaio_slot *sync) {
+    const kaio_ending ending = {.operation = KAIO_SYNC,
+                                .kernel_result = kaio_slot_result(sync),
+                                .was_cancelled = (sync->flags & KAIO_SLOT_WAS_CANCELLED) != 0};
+    kaio_verdict verdict = kaio_verdict_from_ending(ending);
+    bool counts = verdict.sync == KAIO_SYNC_SYNCED || verdict.sync == KAIO_SYNC_FAILED;
+    int32_t first_error = 0;
+    bool is_first = counts && atomic_compare_exchange_strong(&file_of(queue, sync)->sync_error,
+                                                             &first_error, verdict.os_error);
+    if (counts && !is_first) {
+        kaio_slot_set_result(sync, -(int64_t)first_error);
+    }
+}
+
+// release_sync lets a sync that waits for nothing go: to the kernel, or back to the caller, when
+// the file has an error or a write before it has.
 static void release_sync(struct kaio_queue_place *queue, struct kaio_slot *sync) {
-    if ((sync->flags & KAIO_SLOT_WAS_PRECEDED) == 0) {
+    int32_t error = atomic_load(&file_of(queue, sync)->sync_error);
+    if (error == 0 && (sync->flags & KAIO_SLOT_WAS_PRECEDED) == 0) {
         kaio_request_append_staged(queue, sync);
         return;
     }
-    kaio_slot_set_result(sync, 0);
+    if (error != 0) {
+        sync->flags &= (uint16_t)~KAIO_SLOT_WAS_PRECEDED;
+    }
+    kaio_slot_set_result(sync, -(int64_t)error);
     --queue->staged_count;
     kaio_request_append_finished(queue, sync);
+    kaio_queue_raise(queue);
 }
 
 void kaio_request_stage_sync(struct kaio_queue_place *queue, struct kaio_slot *slot) {

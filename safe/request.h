@@ -225,6 +225,10 @@ static inline struct kaio_slot *kaio_request_pop_finished(struct kaio_queue_plac
     return slot;
 }
 
+// kaio_request_settle_sync has the file remember the error of a sync that has ended, or the sync have
+// the one that the file remembers.
+void kaio_request_settle_sync(const struct kaio_queue_place *queue, struct kaio_slot *sync);
+
 // kaio_request_settle_write counts a write that has ended, and tells the syncs that waited for it.
 static inline void kaio_request_settle_write(struct kaio_queue_place *queue,
                                              struct kaio_slot *slot) {
@@ -237,6 +241,16 @@ static inline void kaio_request_settle_write(struct kaio_queue_place *queue,
     }
     if (KAIO_UNLIKELY(queue->held_head != KAIO_NO_SLOT)) {
         kaio_request_settle_syncs(queue, slot);
+    }
+}
+
+// kaio_request_settle does what else the end of a request of `kind` that the kernel had means.
+__attribute__((always_inline)) static inline void kaio_request_settle(
+    struct kaio_queue_place *queue, struct kaio_slot *slot, uint32_t kind) {
+    if (kaio_kind_is_write(kind)) {
+        kaio_request_settle_write(queue, slot);
+    } else if (KAIO_UNLIKELY(kind == KAIO_KIND_SYNC)) {
+        kaio_request_settle_sync(queue, slot);
     }
 }
 
@@ -256,9 +270,7 @@ __attribute__((always_inline)) static inline void kaio_request_finish_claimed(
     uint32_t kind = kaio_bits_kind(bits);
     kaio_request_append_finished_as(queue, slot, kaio_bits_index(bits) - queue->first_slot,
                                     kaio_slot_word(kaio_bits_life(bits), kind, KAIO_SLOT_FINISHED));
-    if (kaio_kind_is_write(kind)) {
-        kaio_request_settle_write(queue, slot);
-    }
+    kaio_request_settle(queue, slot, kind);
 }
 
 // kaio_request_cancel_staged finishes a staged request, which is not sent, as CANCELLED.

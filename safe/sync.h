@@ -3,6 +3,8 @@
 // A sync covers every write to its file that was pushed before it on its queue: it stays staged
 // until these were reaped, and is not sent at all when one of them failed or was short.
 // (The kernel alone gives no order: a sync sent beside writes may end before them.)
+// After a sync that failed every later one of the file fails with the same errno:
+// kaio_file_clear_sync_error.
 // Threads: the queue's.
 
 #ifndef KAIO_SAFE_SYNC_H_

@@ -339,6 +339,11 @@ inline std::vector<Use> UsesOfFiles() {
          }},
         {"FileOfAllowStall", Kind::kFile, false,
          [](C, uintptr_t bits) { return kaio_file_allow_stall(Handle<kaio_file>(bits)); }},
+        {"FileOfClearSyncError", Kind::kFile, false,
+         [](C, uintptr_t bits) {
+             Output<int32_t> error;
+             return error.Judge(kaio_file_clear_sync_error(Handle<kaio_file>(bits), error.at()));
+         }},
         {"FileOfAttach", Kind::kFile, false,
          [](C with, uintptr_t bits) {
              return kaio_file_attach(Handle<kaio_file>(bits), with.queue);

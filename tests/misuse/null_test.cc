@@ -148,6 +148,7 @@ TEST_F(NullTest, ANullOutputIsANullArgument) {
     ExpectNull(output, kaio_file_borrow(0, nullptr));
     ExpectNull(output, kaio_file_as_fd(file_, nullptr));
     ExpectNull(output, kaio_file_alignment(file_, nullptr));
+    ExpectNull(output, kaio_file_clear_sync_error(file_, nullptr));
     ExpectNull(output, kaio_queue_open(&options, nullptr));
     ExpectNull(output, K(kaio_queue_counters_read(queue_, nullptr)));
     ExpectNull(output, K(kaio_queue_latency_read(queue_, KAIO_READ, nullptr)));

@@ -689,7 +689,18 @@ void FileDrop(Run *run) {
 void FileUse(Run *run) {
     const Bits bits = run->PickFile();
     File *file = nullptr;
-    switch (run->choices.Below(3)) {
+    switch (run->choices.Below(4)) {
+        case 3: {
+            int32_t error = -77;
+            const kaio_status status =
+                run->Call([&] { return kaio_file_clear_sync_error(As<kaio_file>(bits), &error); });
+            run->Expect("clear_sync_error", status, run->model.FileUse(bits, &file));
+            MODEL_CHECK(error == (file == nullptr ? -77 : file->sync_error), error);
+            if (file != nullptr) {
+                file->sync_error = 0;
+            }
+            return;
+        }
         case 0: {
             const kaio_status status =
                 run->Call([&] { return kaio_file_allow_stall(As<kaio_file>(bits)); });

@@ -587,6 +587,9 @@ void Model::Settle(Queue *queue, const Event &event) {
     }
     request->result = event.result;
     --queue->in_flight_count;
+    if (request->operation == KAIO_SYNC) {
+        SettleSync(request);
+    }
     Finish(request);
 }
 
@@ -695,11 +698,25 @@ void Model::AppendFinished(Request *request) {
     request->queue->finished.push_back(request);
 }
 
+// SettleSync: no sync succeeds behind one that failed.
+void Model::SettleSync(Request *sync) {
+    const bool is_cancelled = sync->result == -ECANCELED ||
+                              (sync->is_cancelled && (sync->result == 0 || sync->result == -EINTR));
+    if (is_cancelled) {
+        return;
+    }
+    int32_t *first = &sync->file->sync_error;
+    *first = *first == 0 ? static_cast<int32_t>(-sync->result) : *first;
+    sync->result = -*first;
+}
+
 // ReleaseSync lets a sync go that waits for nothing any more.
 void Model::ReleaseSync(Request *sync) {
-    if (sync->is_preceded) {
-        sync->result = 0;
+    if (sync->file->sync_error != 0 || sync->is_preceded) {
+        sync->is_preceded &= sync->file->sync_error == 0;
+        sync->result = -sync->file->sync_error;
         AppendFinished(sync);
+        sync->queue->is_raised = true;
     } else {
         sync->queue->staged.push_back(sync);
     }
@@ -733,10 +750,12 @@ void Model::Stage(Request *request, uint64_t user) {
     Queue *queue = request->queue;
     request->user = user;
     request->state = State::kStaged;
-    const bool is_ordered = request->operation == KAIO_SYNC &&
-                            (request->kind == KAIO_SYNC_DATA || request->kind == KAIO_SYNC_ALL);
-    if (!is_ordered) {
+    if (request->operation != KAIO_SYNC) {
         queue->staged.push_back(request);
+        return;
+    }
+    if (request->kind != KAIO_SYNC_DATA && request->kind != KAIO_SYNC_ALL) {  // unordered
+        ReleaseSync(request);
         return;
     }
     for (const std::unique_ptr<Request> &write : requests) {

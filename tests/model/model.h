@@ -83,6 +83,7 @@ struct File {
     bool is_append = false;
     bool is_forced = false;   // RWF_NOWAIT goes with every transfer
     bool is_dropped = false;  // to be closed by the last queue that knows it
+    int32_t sync_error = 0;   // of the first sync that failed
     kaio_alignment alignment = {};
     const Resource *resource = nullptr;
     std::set<Queue *> queues;  // that it is attached to
@@ -253,7 +254,7 @@ class Model {
     void QueueDropElsewhere(Bits queue);
 
     kaio_status FileNew(int fd, const Resource *resource, bool is_owned, int flags, Bits file);
-    kaio_status FileUse(Bits file, File **out_file);  // as_fd, alignment, allow_stall
+    kaio_status FileUse(Bits file, File **out_file);  // as_fd, alignment, allow_stall, ...
     kaio_status FileAttach(Bits file, Bits queue);
     kaio_status FileDetach(Bits file, Bits queue);
     kaio_status FileClose(Bits file, bool is_other_thread);
@@ -339,6 +340,7 @@ class Model {
     void Finish(Request *request);
     void AppendFinished(Request *request);
     void ReleaseSync(Request *sync);
+    void SettleSync(Request *sync);
     void Stage(Request *request, uint64_t user);
     void Free(Request *request);
     bool IsWhole(const Request &request) const;

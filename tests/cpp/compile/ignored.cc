@@ -38,6 +38,7 @@ extern kaio_latency latency;
 extern uint8_t *bytes;
 extern uint32_t ready;
 extern int fd;
+extern int32_t error;
 
 extern kaio_run_report report;
 extern struct nothing {
