@@ -86,8 +86,8 @@ KAIO_MUST_USE kaio_status kaio_file_allow_stall(kaio_file *file) KAIO_NOEXCEPT;
 // kaio_file_clear_sync_error lets syncs of `file` succeed again after one that failed, whose errno
 // it writes to `*out_error`; 0: none had.
 //
-// The kernel tells a failed write-back once, then takes the pages for clean: the next fsync(2) would
-// succeed, and the data be lost. So every later sync of the file, on any queue, ends as
+// The kernel tells a failed write-back once, then takes the pages for clean: the next fsync(2)
+// would succeed, and the data be lost. So every later sync of the file, on any queue, ends as
 // KAIO_SYNC_FAILED with the first error. Clear it once what may be lost was written again.
 // Errors: NULL_ARGUMENT(file or output), STALE, FORKED.
 KAIO_MUST_USE kaio_status kaio_file_clear_sync_error(kaio_file *file,
