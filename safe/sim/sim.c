@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "../kernel.h"
+#include "inside.h"
 #include "kaio/raw/aio_abi.h"
 #include "kaio/raw/aio_ring.h"
 
@@ -85,12 +86,15 @@ static void tell(const kaio_sim_note *note) {
     }
 }
 
-// next_random is splitmix64.
-static uint64_t next_random(unsigned stream) {
-    uint64_t z = (random_states[stream] += UINT64_C(0x9e3779b97f4a7c15));
+uint64_t kaio_sim_mix(uint64_t *state) {
+    uint64_t z = (*state += UINT64_C(0x9e3779b97f4a7c15));
     z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
     z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
     return z ^ (z >> 31);
+}
+
+static uint64_t next_random(unsigned stream) {
+    return kaio_sim_mix(&random_states[stream]);
 }
 
 // happens draws whether something with `chance` does; what never happens draws nothing.
@@ -381,16 +385,9 @@ static long transfer_at(bool is_read, int fd, const struct iovec *parts, int cou
                    (long)flags);
 }
 
-// The parts of a transfer.
-struct parts {
-    struct iovec iovecs[UIO_MAXIOV];
-    int count;
-    uint64_t size_bytes;
-};
-
 // find_parts lists the parts of a transfer, cut to the first `limit_bytes`.
 static void find_parts(const struct kaio_raw_iocb *iocb, uint64_t limit_bytes,
-                       struct parts *out_parts) {
+                       struct kaio_sim_parts *out_parts) {
     struct iovec one = {.iov_base = (void *)(uintptr_t)iocb->aio_buf,
                         .iov_len = (size_t)iocb->aio_nbytes};
     const struct iovec *all =
@@ -408,22 +405,57 @@ static void find_parts(const struct kaio_raw_iocb *iocb, uint64_t limit_bytes,
 }
 
 static uint64_t size_of(const struct kaio_raw_iocb *iocb) {
-    struct parts parts;
+    struct kaio_sim_parts parts;
     find_parts(iocb, UINT64_MAX, &parts);
     return parts.size_bytes;
 }
 
 static int64_t transfer(const struct kaio_raw_iocb *iocb, uint64_t size_bytes) {
-    struct parts parts;
+    struct kaio_sim_parts parts;
     find_parts(iocb, size_bytes, &parts);
     int fd = (int)iocb->aio_fildes;
     bool is_read = is_reading(iocb);
+    if (!is_read) {
+        kaio_sim_disk_will_write(fd);
+    }
     long moved =
         transfer_at(is_read, fd, parts.iovecs, parts.count, iocb->aio_offset, iocb->aio_rw_flags);
     if (moved < 0 && errno == ESPIPE) {  // no offset: where the file is
         moved = transfer_at(is_read, fd, parts.iovecs, parts.count, -1, iocb->aio_rw_flags);
     }
-    return moved < 0 ? -errno : moved;
+    if (moved < 0) {
+        return -errno;
+    }
+    if (!is_read) {
+        kaio_sim_disk_wrote(fd, iocb->aio_offset, iocb->aio_rw_flags, &parts, moved);
+    }
+    return moved;
+}
+
+static int64_t sync_file(const struct kaio_raw_iocb *iocb) {
+    int fd = (int)iocb->aio_fildes;
+    int answer = iocb->aio_lio_opcode == KAIO_RAW_CMD_FSYNC ? fsync(fd) : fdatasync(fd);
+    if (answer != 0) {
+        return -errno;
+    }
+    kaio_sim_disk_synced(fd);
+    return 0;
+}
+
+void kaio_sim_visit_writes(void (*visit)(int fd, int64_t offset, int rw_flags,
+                                         const struct kaio_sim_parts *parts)) {
+    for (const struct context *context = contexts; context != NULL; context = context->next) {
+        for (uint32_t i = 0; i < context->pending_count; ++i) {
+            const struct kaio_raw_iocb *iocb = &context->pending[i];
+            bool is_write = iocb->aio_lio_opcode == KAIO_RAW_CMD_PWRITE ||
+                            iocb->aio_lio_opcode == KAIO_RAW_CMD_PWRITEV;
+            if (is_write) {
+                struct kaio_sim_parts parts;
+                find_parts(iocb, UINT64_MAX, &parts);
+                visit((int)iocb->aio_fildes, iocb->aio_offset, iocb->aio_rw_flags, &parts);
+            }
+        }
+    }
 }
 
 static bool should_fail(int32_t *out_error) {
@@ -448,9 +480,8 @@ static int64_t perform(const struct kaio_raw_iocb *iocb, kaio_sim_cause *out_cau
     }
     switch (iocb->aio_lio_opcode) {
         case KAIO_RAW_CMD_FSYNC:
-            return fsync((int)iocb->aio_fildes) != 0 ? -errno : 0;
         case KAIO_RAW_CMD_FDSYNC:
-            return fdatasync((int)iocb->aio_fildes) != 0 ? -errno : 0;
+            return sync_file(iocb);
         case KAIO_RAW_CMD_POLL:
             return poll_now(iocb);
         default:
