@@ -170,6 +170,14 @@ def tools_deps():
         package = "libjansson-dev",
     )
 
+    _maybe(
+        system_library,
+        "isal",
+        library = "isal",
+        linkopts = ["-lisal"],
+        package = "libisal-dev",
+    )
+
     # Headers alone: who includes xxhash.h defines XXH_INLINE_ALL.
     _maybe(system_library, "xxhash", library = "xxhash", package = "libxxhash-dev")
 
