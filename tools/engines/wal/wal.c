@@ -10,7 +10,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "wal_device.h"
@@ -45,7 +47,7 @@ struct wal {
     struct segment segments[SEGMENT_COUNT_MAX];
     struct batch batches[WAL_BUFFER_COUNT];
     uint32_t filling;  // the batch that takes records
-    uint64_t epoch;    // of its segment
+    uint64_t epoch;    // of the newest segment
     uint64_t next_number;
     uint64_t durable_number;
     uint64_t trimmed_number;  // durable, too
@@ -98,6 +100,16 @@ static void free_trimmed(wal *log) {
     }
 }
 
+static uint64_t make_salt(void) {
+    uint64_t salt;
+    struct timespec now = {.tv_sec = 0};
+    if (getrandom(&salt, sizeof salt, 0) != sizeof salt) {  // a kernel without it
+        (void)clock_gettime(CLOCK_REALTIME, &now);
+        salt = (uint64_t)now.tv_sec << 30 ^ (uint64_t)now.tv_nsec;
+    }
+    return salt;
+}
+
 // start_segment lets an empty batch begin a segment, with its header. False: none is free.
 static bool start_segment(wal *log, struct batch *batch) {
     uint32_t number = 0;
@@ -111,6 +123,7 @@ static bool start_segment(wal *log, struct batch *batch) {
     log->filled_head = (struct wal_segment_head){.segment_bytes = log->segment_bytes,
                                                  .segment_count = log->segment_count,
                                                  .epoch = ++log->epoch,
+                                                 .salt = make_salt(),
                                                  .first_number = log->next_number,
                                                  .trimmed_number = log->trimmed_number};
     *batch = (struct batch){.has_segment = true, .segment = number, .used_bytes = WAL_BLOCK_BYTES};
@@ -143,7 +156,7 @@ wal_code wal_put(wal *log, const void *bytes, uint32_t size_bytes, uint64_t *out
         return WAL_BATCH_FULL;
     }
     uint8_t *there = wal_device_bytes(log->device, log->filling) + batch->used_bytes;
-    wal_encode_record(log->epoch, log->next_number, bytes, size_bytes, there);
+    wal_encode_record(log->filled_head.salt, log->next_number, bytes, size_bytes, there);
     batch->used_bytes += (uint32_t)room_bytes;
     batch->last_number = log->next_number++;
     ++batch->record_count;
@@ -397,7 +410,7 @@ static void scan(wal *log, const struct finding *finding, const uint8_t *bytes,
     uint64_t offset = WAL_BLOCK_BYTES;
     const char *why;
     uint32_t size_bytes;
-    while ((why = wal_decode_record(finding->head.epoch, log->next_number, bytes + offset,
+    while ((why = wal_decode_record(finding->head.salt, log->next_number, bytes + offset,
                                     log->segment_bytes - offset, &size_bytes)) == NULL) {
         if (log->next_number > log->trimmed_number) {
             wal_recovery *recovery = replay->recovery;

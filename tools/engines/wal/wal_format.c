@@ -25,13 +25,13 @@ bool wal_decode_segment(const uint8_t *block, struct wal_segment_head *out_head)
     return out_head->magic == WAL_MAGIC && out_head->checksum == checksum_of_segment(out_head);
 }
 
-static uint32_t checksum_of_record(uint64_t epoch, const uint8_t *record, uint32_t size_bytes) {
-    uint32_t sum = checksum(UINT32_MAX, &epoch, sizeof epoch);
+static uint32_t checksum_of_record(uint64_t salt, const uint8_t *record, uint32_t size_bytes) {
+    uint32_t sum = checksum(UINT32_MAX, &salt, sizeof salt);
     size_t skipped = offsetof(struct wal_record_head, size_bytes);
     return checksum(sum, record + skipped, sizeof(struct wal_record_head) - skipped + size_bytes);
 }
 
-void wal_encode_record(uint64_t epoch, uint64_t number, const void *bytes, uint32_t size_bytes,
+void wal_encode_record(uint64_t salt, uint64_t number, const void *bytes, uint32_t size_bytes,
                        uint8_t *out_bytes) {
     struct wal_record_head head = {.size_bytes = size_bytes, .number = number};
     size_t used = sizeof head + size_bytes;
@@ -40,11 +40,11 @@ void wal_encode_record(uint64_t epoch, uint64_t number, const void *bytes, uint3
         memcpy(out_bytes + sizeof head, bytes, size_bytes);
     }
     memset(out_bytes + used, 0, (size_t)wal_record_room(size_bytes) - used);
-    head.checksum = checksum_of_record(epoch, out_bytes, size_bytes);
+    head.checksum = checksum_of_record(salt, out_bytes, size_bytes);
     memcpy(out_bytes, &head.checksum, sizeof head.checksum);
 }
 
-const char *wal_decode_record(uint64_t epoch, uint64_t number, const uint8_t *bytes, uint64_t room,
+const char *wal_decode_record(uint64_t salt, uint64_t number, const uint8_t *bytes, uint64_t room,
                               uint32_t *out_size) {
     struct wal_record_head head;
     if (room < sizeof head) {
@@ -60,7 +60,7 @@ const char *wal_decode_record(uint64_t epoch, uint64_t number, const uint8_t *by
     if (head.number != number) {
         return "number";
     }
-    if (head.checksum != checksum_of_record(epoch, bytes, head.size_bytes)) {
+    if (head.checksum != checksum_of_record(salt, bytes, head.size_bytes)) {
         return "checksum";
     }
     *out_size = head.size_bytes;
