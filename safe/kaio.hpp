@@ -186,6 +186,10 @@ class KAIO_OWNER queue : public owner<kaio_queue, kaio_queue_drop> {
         return kaio_queue_counters_read(get(), out_counters);
     }
 
+    KAIO_NEEDS KAIO_MUST_USE kaio_status submit_latency_read(kaio_latency *out_latency) noexcept {
+        return kaio_queue_submit_latency_read(get(), out_latency);
+    }
+
     KAIO_NEEDS KAIO_MUST_USE kaio_status latency_read(kaio_operation operation,
                                                       kaio_latency *out_latency) noexcept {
         return kaio_queue_latency_read(get(), operation, out_latency);

@@ -67,6 +67,7 @@ typedef struct kaio_queue_counters {
     uint64_t block_count;      // ... and how many of them could sleep
     uint64_t duplicate_count;  // events that named no request in flight: ignored
     uint64_t stray_count;      // requests given up where they must not be: finished as REFUSED
+    uint64_t stall_count;      // io_submits that `on_stall` was called for
 } kaio_queue_counters;
 
 // kaio_queue_counters_read copies the counters; it looks at each place of the queue once.
@@ -115,6 +116,12 @@ KAIO_MUST_USE kaio_status kaio_latency_merge(kaio_latency *into,
 //         is none.
 KAIO_MUST_USE kaio_status kaio_queue_latency_read(kaio_queue *queue, kaio_operation operation,
                                                   kaio_latency *out_latency) KAIO_NOEXCEPT;
+
+// kaio_queue_submit_latency_read copies how long the io_submits of the queue took.
+//
+// Errors: UNSUPPORTED(options): the queue was not opened with `latency`.
+KAIO_MUST_USE kaio_status kaio_queue_submit_latency_read(kaio_queue *queue,
+                                                         kaio_latency *out_latency) KAIO_NOEXCEPT;
 
 // ---- dump ----
 

@@ -33,13 +33,25 @@ KAIO_BEGIN_DECLS
 // The largest budget of segments.
 #define KAIO_QUEUE_SEGMENTS_MAX (1u << 20)
 
+// A kaio_stall is one io_submit(2) that took long: it sleeps where a request must wait for memory,
+// a lock, metadata, or a place in the device's queue, and does buffered reads and writes itself.
+typedef struct kaio_stall {
+    int64_t took_ns;
+    uint32_t request_count;   // that it was given
+    uint32_t accepted_count;  // and took
+} kaio_stall;
+
+// Called for a stall, on the queue's thread, inside the call that had it: calls on queues answer
+// REENTERED. Must not throw or longjmp.
+typedef void kaio_stall_handler(void *context, const kaio_stall *stall);
+
 // A kaio_queue_options is zeroed first, then filled: what is 0 has its default.
 typedef struct kaio_queue_options {
     uint32_t depth;   // requests, 1 to KAIO_QUEUE_DEPTH_MAX; there is no default
     bool never_ring;  // reap by io_getevents(2) alone, not from the ring in memory
     bool eventfd;     // make a descriptor that tells of outcomes: kaio_queue_as_fd
-    bool latency;  // keep latencies: kaio_queue_latency_read; 15 KB, two exact looks at the clock
-                   // for each batch
+    bool latency;     // keep latencies: kaio_queue_latency_read, kaio_queue_submit_latency_read; 18
+                   // KB, four exact looks at the clock for each batch
 
     // Before a wait or a run blocks, look at the ring for so long, in nanoseconds, up to
     // KAIO_QUEUE_SPIN_NS_MAX. Measured on one disk, one direct read at a time, 60 us: latency 0.70
@@ -53,6 +65,11 @@ typedef struct kaio_queue_options {
     // what makes the kernel hold a batch back, gave 1.15 (reads) and 1.32 (writes) times the direct
     // transfers at depth 32, for 1.03 to 1.25 times the processor time.
     uint32_t chunk_count;
+    // Called when one io_submit(2) took `stall_ns` nanoseconds or longer; NULL is nobody. Two exact
+    // looks at the clock for each.
+    kaio_stall_handler *on_stall;
+    void *stall_context;  // borrowed until the queue ends
+    uint32_t stall_ns;
 } kaio_queue_options;
 
 #define KAIO_QUEUE_SPIN_NS_MAX 1000000u

@@ -41,13 +41,30 @@ void kaio_queue_count_latency(struct kaio_queue_place *queue, const struct kaio_
     ++latency->counts[kaio_latency_bucket_from_ns(now_ns - slot->sent_ns)];
 }
 
+long kaio_queue_submit_timed(struct kaio_queue_place *queue, uint32_t count) {
+    int64_t before_ns = now_of(CLOCK_MONOTONIC);
+    long answer = kaio_kernel_submit(queue->ctx, (long)count, queue->staged + queue->staged_first);
+    int64_t took_ns = now_of(CLOCK_MONOTONIC) - before_ns;
+    if (queue->latencies != NULL) {
+        ++queue->latencies->of_submits.counts[kaio_latency_bucket_from_ns(took_ns)];
+    }
+    if (queue->on_stall != NULL && took_ns >= queue->stall_ns) {
+        const kaio_stall stall = {.took_ns = took_ns,
+                                  .request_count = count,
+                                  .accepted_count = answer > 0 ? (uint32_t)answer : 0};
+        ++queue->stall_count;
+        queue->on_stall(queue->stall_context, &stall);
+    }
+    return answer;
+}
+
 // ---- counters ----
 
 void kaio_queue_begin_counting(struct kaio_queue_place *queue) {
     queue->sent_clock = queue->latencies != NULL ? CLOCK_MONOTONIC : CLOCK_MONOTONIC_COARSE;
     queue->flush_count = queue->submit_count = queue->accepted_count = queue->again_count = 0;
     queue->getevents_count = queue->block_count = 0;
-    queue->duplicate_count = queue->stray_count = 0;
+    queue->duplicate_count = queue->stray_count = queue->stall_count = 0;
     memset(queue->tallies, 0, sizeof queue->tallies);
 }
 
@@ -119,7 +136,8 @@ static kaio_queue_counters counters_of(const struct kaio_queue_place *queue) {
         .getevents_count = queue->getevents_count,
         .block_count = queue->block_count,
         .duplicate_count = queue->duplicate_count,
-        .stray_count = queue->stray_count};
+        .stray_count = queue->stray_count,
+        .stall_count = queue->stall_count};
 }
 
 kaio_status kaio_queue_counters_read(kaio_queue *queue, kaio_queue_counters *out_counters) {
@@ -153,6 +171,15 @@ static bool is_operation(kaio_operation operation) {
     return false;
 }
 
+// copy_latency copies what a queue keeps: NULL, where it keeps none.
+static kaio_status copy_latency(const kaio_latency *kept, kaio_latency *out_latency) {
+    if (kept == NULL) {
+        return kaio_status_make(KAIO_UNSUPPORTED, KAIO_SUBJECT_OPTIONS);
+    }
+    *out_latency = *kept;
+    return kaio_status_ok();
+}
+
 kaio_status kaio_queue_latency_read(kaio_queue *queue, kaio_operation operation,
                                     kaio_latency *out_latency) {
     if (out_latency == NULL) {
@@ -166,12 +193,23 @@ kaio_status kaio_queue_latency_read(kaio_queue *queue, kaio_operation operation,
     if (place == NULL) {
         return status;
     }
-    if (place->latencies == NULL) {
-        status = kaio_status_make(KAIO_UNSUPPORTED, KAIO_SUBJECT_OPTIONS);
-    } else {
-        *out_latency = place->latencies->of_kind[operation - 1];
-        status = kaio_status_ok();
+    status = copy_latency(
+        place->latencies == NULL ? NULL : &place->latencies->of_kind[operation - 1], out_latency);
+    kaio_queue_leave();
+    return status;
+}
+
+kaio_status kaio_queue_submit_latency_read(kaio_queue *queue, kaio_latency *out_latency) {
+    if (out_latency == NULL) {
+        return kaio_status_make(KAIO_NULL_ARGUMENT, KAIO_SUBJECT_OUTPUT);
     }
+    kaio_status status;
+    struct kaio_queue_place *place = kaio_queue_enter(queue, &status);
+    if (place == NULL) {
+        return status;
+    }
+    status =
+        copy_latency(place->latencies == NULL ? NULL : &place->latencies->of_submits, out_latency);
     kaio_queue_leave();
     return status;
 }
@@ -206,13 +244,14 @@ static void dump_queue(FILE *stream, uintptr_t bits, const struct kaio_queue_pla
     } else {
         (void)fprintf(stream, " eventfd=none");
     }
-    (void)fprintf(
-        stream,
-        " ring=%s latency=%s submits=%" PRIu64 " accepted=%" PRIu64 " again=%" PRIu64
-        " getevents=%" PRIu64 " blocks=%" PRIu64 " duplicates=%" PRIu64 " strays=%" PRIu64 "\n",
-        yes_or_no(queue->consumer.ring != NULL), yes_or_no(queue->latencies != NULL),
-        queue->submit_count, queue->accepted_count, queue->again_count, queue->getevents_count,
-        queue->block_count, queue->duplicate_count, queue->stray_count);
+    (void)fprintf(stream,
+                  " ring=%s latency=%s submits=%" PRIu64 " accepted=%" PRIu64 " again=%" PRIu64
+                  " getevents=%" PRIu64 " blocks=%" PRIu64 " duplicates=%" PRIu64 " strays=%" PRIu64
+                  " stalls=%" PRIu64 "\n",
+                  yes_or_no(queue->consumer.ring != NULL), yes_or_no(queue->latencies != NULL),
+                  queue->submit_count, queue->accepted_count, queue->again_count,
+                  queue->getevents_count, queue->block_count, queue->duplicate_count,
+                  queue->stray_count, queue->stall_count);
 }
 
 static void dump_asked(FILE *stream, const struct kaio_slot *slot, kaio_operation operation) {

@@ -23,6 +23,10 @@ static inline void kaio_queue_count_outcome(struct kaio_queue_place *queue, uint
     outcomes[0] += moved_bytes;
 }
 
+// kaio_queue_submit_timed submits the first `count` that are staged, as io_submit does, and counts
+// how long that took.
+long kaio_queue_submit_timed(struct kaio_queue_place *queue, uint32_t count);
+
 // kaio_queue_count_latency counts a request whose event was found at `now_ns`.
 void kaio_queue_count_latency(struct kaio_queue_place *queue, const struct kaio_slot *slot,
                               int64_t now_ns);

@@ -52,6 +52,7 @@ struct kaio_tally {
 // What a queue keeps besides when its latencies are asked for.
 struct kaio_latencies {
     kaio_latency of_kind[KAIO_QUEUE_KIND_COUNT];  // [kind - 1]
+    kaio_latency of_submits;
 };
 
 struct kaio_queue_place {
@@ -99,6 +100,11 @@ struct kaio_queue_place {
     // ---- counters: queue_observe.h ----
     int32_t sent_clock;                // a clockid_t: what `sent_ns` of a slot is read from
     struct kaio_latencies *latencies;  // or NULL
+    bool times_submits;                // for them, or for on_stall
+    uint32_t stall_ns;
+    kaio_stall_handler *on_stall;
+    void *stall_context;
+    uint64_t stall_count;
     uint64_t flush_count;
     uint64_t submit_count;
     uint64_t accepted_count;

@@ -75,7 +75,9 @@ __attribute__((always_inline)) static inline kaio_flush_report kaio_queue_send_i
         }
 #endif
         long answer =
-            kaio_kernel_submit(queue->ctx, (long)count, queue->staged + queue->staged_first);
+            KAIO_UNLIKELY(queue->times_submits)
+                ? kaio_queue_submit_timed(queue, count)
+                : kaio_kernel_submit(queue->ctx, (long)count, queue->staged + queue->staged_first);
         ++queue->submit_count;
         if (KAIO_LIKELY(answer > 0)) {
             assert((unsigned long)answer <= count);

@@ -225,8 +225,8 @@ static inline struct kaio_slot *kaio_request_pop_finished(struct kaio_queue_plac
     return slot;
 }
 
-// kaio_request_settle_sync has the file remember the error of a sync that has ended, or the sync have
-// the one that the file remembers.
+// kaio_request_settle_sync has the file remember the error of a sync that has ended, or the sync
+// have the one that the file remembers.
 void kaio_request_settle_sync(const struct kaio_queue_place *queue, struct kaio_slot *sync);
 
 // kaio_request_settle_write counts a write that has ended, and tells the syncs that waited for it.

@@ -45,6 +45,7 @@ static kaio_sim_calls calls;
 static pthread_mutex_t destroy_lock = PTHREAD_MUTEX_INITIALIZER;
 static _Atomic uint32_t destroying_count;
 static _Atomic uint32_t destroy_met_count;
+static int64_t clock_ns = 1;
 static kaio_sim_watcher *watcher;
 static void *watcher_context;
 
@@ -658,6 +659,7 @@ long kaio_sim_submit(kaio_raw_context ctx, long nr, struct kaio_raw_iocb **iocbs
     ++calls.submit_count;
     tell_call(KAIO_SIM_SUBMIT, ctx, (uint64_t)nr, 0);
     long answer = submit(ctx, nr, iocbs);
+    clock_ns += script.submit_ns;
     tell_call(KAIO_SIM_SUBMITTED, ctx, (uint64_t)nr, answer);
     return answer;
 }
@@ -856,8 +858,6 @@ long kaio_sim_destroy(kaio_raw_context ctx) {
 }
 
 // ---- the clock ----
-
-static int64_t clock_ns = 1;
 
 void kaio_sim_set_clock(int64_t now_ns) {
     clock_ns = now_ns;

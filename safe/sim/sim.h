@@ -36,6 +36,7 @@ typedef struct kaio_sim_chances {
 // with each call or request that they applied to.
 typedef struct kaio_sim_script {
     uint32_t submit_limit;        // io_submit takes at most so many of a call; 0: no limit
+    uint32_t submit_ns;           // each call of io_submit takes so long on the clock
     uint32_t submit_error_after;  // after so many calls of io_submit ...
     uint32_t submit_error_count;  // ... so many fail ...
     int32_t submit_error;         // ... with this errno

@@ -218,6 +218,12 @@ inline std::vector<Use> UsesOfQueues() {
              return latency.Judge(
                  kaio_queue_latency_read(Handle<kaio_queue>(bits), KAIO_READ, latency.at()));
          }},
+        {"QueueOfSubmitLatencyRead", Kind::kQueue, false,
+         [](C, uintptr_t bits) {
+             Output<kaio_latency> latency;
+             return latency.Judge(
+                 kaio_queue_submit_latency_read(Handle<kaio_queue>(bits), latency.at()));
+         }},
         {"QueueOfDump", Kind::kQueue, false,
          [](C, uintptr_t bits) {
              char text[64] = "";

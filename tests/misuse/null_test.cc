@@ -152,6 +152,7 @@ TEST_F(NullTest, ANullOutputIsANullArgument) {
     ExpectNull(output, kaio_queue_open(&options, nullptr));
     ExpectNull(output, K(kaio_queue_counters_read(queue_, nullptr)));
     ExpectNull(output, K(kaio_queue_latency_read(queue_, KAIO_READ, nullptr)));
+    ExpectNull(output, K(kaio_queue_submit_latency_read(queue_, nullptr)));
     ExpectNull(output, K(kaio_queue_dump(queue_, nullptr)));
     ExpectNull(output, K(kaio_queue_flush(queue_, nullptr)));
     ExpectNull(output, K(kaio_queue_wait(queue_, 0, kaio_deadline_now(), nullptr)));

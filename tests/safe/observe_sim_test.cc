@@ -1,10 +1,12 @@
 // The exact counts and times of a queue whose kernel follows a script.
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "kaio/safe/sim/sim.h"
 #include "tests/support/safe_test.h"
@@ -246,6 +248,109 @@ TEST_F(ObserveSimTest, AQueueThatIsInsideACallIsDumpedAllTheSame) {
     EXPECT_NE(text.find(" in_flight=2 finished=0 "), std::string::npos) << text;
     EXPECT_NE(text.find(" blocks=1 "), std::string::npos) << text;
     TakeAll(2);
+}
+
+// ---- stalls ----
+
+struct Stalls {
+    std::vector<kaio_stall> list;
+    kaio_queue *queue = nullptr;
+    kaio_status inside = {};  // what a call on the queue answered
+};
+
+class StallSimTest : public ObserveSimTest {
+  protected:
+    kaio_queue_options Options() const override {
+        kaio_queue_options options = ObserveSimTest::Options();
+        options.latency = has_latency_;
+        options.on_stall = OnStall;
+        options.stall_context = const_cast<Stalls *>(&stalls_);
+        options.stall_ns = 5000;
+        return options;
+    }
+
+    static void OnStall(void *context, const kaio_stall *stall) {
+        Stalls *stalls = static_cast<Stalls *>(context);
+        stalls->list.push_back(*stall);
+        kaio_queue_counts counts;
+        stalls->inside = kaio_queue_count(stalls->queue, &counts);
+    }
+
+    // Sends `count` reads with a call that takes `submit_ns`.
+    void Send(uint32_t count, uint32_t submit_ns) {
+        kaio_sim_script script = {};
+        script.submit_ns = submit_ns;
+        Play(script);
+        StartReads(count);
+        EXPECT_EQ(Wait(count), count);
+        TakeAll(count);
+    }
+
+    kaio_queue_counters Counters() {
+        kaio_queue_counters counters = {};
+        EXPECT_OK(K(kaio_queue_counters_read(queue_, &counters)));
+        return counters;
+    }
+
+    bool has_latency_ = true;
+    Stalls stalls_;
+};
+
+TEST_F(StallSimTest, TheHandlerHearsOfCallsThatTookAsLongAsTheThreshold) {
+    stalls_.queue = queue_;
+    Send(2, 4999);
+    EXPECT_EQ(stalls_.list.size(), 0u);
+
+    Send(3, 5000);
+    ASSERT_EQ(stalls_.list.size(), 1u);
+    EXPECT_EQ(stalls_.list[0].took_ns, 5000);
+    EXPECT_EQ(stalls_.list[0].request_count, 3u);
+    EXPECT_EQ(stalls_.list[0].accepted_count, 3u);
+    EXPECT_CODE(KAIO_REENTERED, stalls_.inside);
+    EXPECT_EQ(Counters().stall_count, 1u);
+}
+
+TEST_F(StallSimTest, ItHearsOfWhatWasNotAccepted) {
+    kaio_sim_script script = {};
+    script.submit_ns = 6000;
+    script.submit_error_count = 1;
+    script.submit_error = EAGAIN;
+    Play(script);
+    stalls_.queue = queue_;
+    StartReads(2);
+    kaio_flush_report report = {};
+    EXPECT_CODE(KAIO_AGAIN, K(kaio_queue_flush(queue_, &report)));
+    EXPECT_EQ(Wait(2), 2u);
+    TakeAll(2);
+    ASSERT_EQ(stalls_.list.size(), 2u);
+    EXPECT_EQ(stalls_.list[0].accepted_count, 0u);
+    EXPECT_EQ(stalls_.list[1].accepted_count, 2u);
+}
+
+TEST_F(StallSimTest, TheTimesOfAllSubmitsAreKept) {
+    Send(1, 100);
+    Send(2, 100);
+    Send(2, 9000);
+    kaio_latency latency = {};
+    ASSERT_OK(K(kaio_queue_submit_latency_read(queue_, &latency)));
+    EXPECT_EQ(kaio_latency_total(&latency), 3u);
+    EXPECT_EQ(latency.counts[kaio_latency_bucket_from_ns(100)], 2u);
+    EXPECT_EQ(latency.counts[kaio_latency_bucket_from_ns(9000)], 1u);
+    EXPECT_EQ(Counters().submit_count, 3u);
+}
+
+class StallAloneSimTest : public StallSimTest {
+  protected:
+    StallAloneSimTest() {
+        has_latency_ = false;
+    }
+};
+
+TEST_F(StallAloneSimTest, NeedsNoLatencies) {
+    Send(1, 7000);
+    EXPECT_EQ(stalls_.list.size(), 1u);
+    kaio_latency latency = {};
+    EXPECT_CODE(KAIO_UNSUPPORTED, K(kaio_queue_submit_latency_read(queue_, &latency)));
 }
 
 }  // namespace

@@ -39,6 +39,7 @@ extern kaio_alignment alignment;
 extern kaio_ticket ticket;
 extern uint32_t ready;
 extern int fd;
+extern int32_t error;
 
 void ignored(void);
 
