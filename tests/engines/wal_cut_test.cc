@@ -2,6 +2,8 @@
 //
 // KAIO_WAL_CUTS=100000 cuts that often; a failure names its seed, KAIO_WAL_SEED begins with it.
 
+#include <errno.h>
+
 #include <algorithm>
 #include <map>
 #include <random>
@@ -195,6 +197,47 @@ TEST(WalCutTest, AcknowledgingBeforeTheSyncIsFound) {
         found_count += !Story(&folder, seed, true).Tell().empty();
     }
     EXPECT_GT(found_count, 50);
+}
+
+// What failed once may be lost for good, whatever the kernel says of the next sync.
+TEST(WalFailureTest, AfterAFailedSyncNothingIsDurableAnyMore) {
+    kaio_sim_script calm = {};
+    kaio_sim_play(&calm);
+    Folder folder(MemoryRoot());
+    wal_options options = {};
+    options.folder = folder.path();
+    options.segment_bytes = 4 * WAL_BLOCK_BYTES;
+    options.batch_bytes = 4 * WAL_BLOCK_BYTES;
+    options.is_buffered = true;
+    options.is_new = true;
+    wal *log = nullptr;
+    ASSERT_EQ(Recover(options, &log).code, WAL_OK);
+    uint64_t number = 0;
+    ASSERT_EQ(wal_put(log, "a", 1, &number), WAL_OK);
+    ASSERT_EQ(wal_commit(log), WAL_OK);
+
+    // The write ends well, the sync behind it does not.
+    kaio_sim_watch(
+        [](void *, const kaio_sim_note *note) {
+            if (note->event == KAIO_SIM_ENDED) {
+                kaio_sim_script fail = {};
+                fail.fail_count = 1;
+                fail.fail_error = EIO;
+                kaio_sim_play(&fail);
+                kaio_sim_watch(nullptr, nullptr);
+            }
+        },
+        nullptr);
+    ASSERT_EQ(wal_put(log, "b", 1, &number), WAL_OK);
+    EXPECT_EQ(wal_commit(log), WAL_FAILED);
+    EXPECT_NE(std::string(wal_failure(log)).find("Input/output error"), std::string::npos)
+        << wal_failure(log);
+    kaio_sim_play(&calm);
+
+    EXPECT_EQ(wal_put(log, "c", 1, &number), WAL_FAILED);
+    EXPECT_EQ(wal_commit(log), WAL_FAILED);
+    EXPECT_EQ(wal_durable_number(log), 1u);
+    EXPECT_EQ(wal_close(log), WAL_FAILED);
 }
 
 }  // namespace
