@@ -10,6 +10,7 @@
 #include "attach.h"
 #include "kaio/safe/observe.h"
 #include "kernel.h"
+#include "probes.h"
 #include "queue_observe.h"
 #include "request.h"
 #include "vector.h"
@@ -53,6 +54,7 @@ long kaio_queue_submit_timed(struct kaio_queue_place *queue, uint32_t count) {
                                   .request_count = count,
                                   .accepted_count = answer > 0 ? (uint32_t)answer : 0};
         ++queue->stall_count;
+        KAIO_PROBE(stall, kaio_queue_bits(queue), took_ns, count);
         queue->on_stall(queue->stall_context, &stall);
     }
     return answer;

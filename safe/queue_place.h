@@ -207,6 +207,12 @@ static inline struct kaio_queue_place *kaio_queue_enter_alone(const kaio_queue *
 // has no event for.
 void kaio_queue_raise(struct kaio_queue_place *queue);
 
+// kaio_queue_bits is the handle of an open queue.
+static inline uintptr_t kaio_queue_bits(const struct kaio_queue_place *queue) {
+    uintptr_t word = atomic_load_explicit(&queue->place.word, memory_order_relaxed);
+    return kaio_bits_make(kaio_bits_life(word), queue->place.index, KAIO_KIND_QUEUE);
+}
+
 // kaio_queue_thread is the number of the calling thread, inside a call on `queue`.
 static inline uint32_t kaio_queue_thread(const struct kaio_queue_place *queue) {
     return atomic_load_explicit(&queue->owner, memory_order_relaxed) & ~KAIO_QUEUE_ENDING;

@@ -3,6 +3,7 @@
 #ifndef KAIO_SAFE_QUEUE_REAP_H_
 #define KAIO_SAFE_QUEUE_REAP_H_
 
+#include "probes.h"
 #include "queue_place.h"
 #include "slots.h"
 
@@ -25,6 +26,7 @@ static inline struct kaio_slot *kaio_queue_claim(struct kaio_queue_place *queue,
     struct kaio_slot *slot = &queue->slots[index];
     kaio_slot_set_result(slot, result);
     --queue->in_flight_count;
+    KAIO_PROBE(complete, data, kaio_bits_kind(bits), result);
     return slot;
 }
 

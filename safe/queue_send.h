@@ -12,6 +12,7 @@
 #include "attach.h"
 #include "kaio/safe/queue.h"
 #include "kernel.h"
+#include "probes.h"
 #include "queue_observe.h"
 #include "queue_place.h"
 #include "slots.h"
@@ -79,6 +80,7 @@ __attribute__((always_inline)) static inline kaio_flush_report kaio_queue_send_i
                 ? kaio_queue_submit_timed(queue, count)
                 : kaio_kernel_submit(queue->ctx, (long)count, queue->staged + queue->staged_first);
         ++queue->submit_count;
+        KAIO_PROBE(submit, kaio_queue_bits(queue), count, answer);
         if (KAIO_LIKELY(answer > 0)) {
             assert((unsigned long)answer <= count);
             kaio_queue_mark_sent(queue, (uint32_t)answer, now_ns);

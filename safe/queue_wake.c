@@ -27,11 +27,6 @@ int kaio_queue_make_wakeable(struct kaio_queue_place *queue) {
     return error;
 }
 
-static uintptr_t handle_bits(const struct kaio_queue_place *queue) {
-    uintptr_t word = atomic_load_explicit(&queue->place.word, memory_order_relaxed);
-    return kaio_bits_make(kaio_bits_life(word), queue->place.index, KAIO_KIND_QUEUE);
-}
-
 // arm has the kernel poll the eventfd. Before, it is lowered: what it was raised for is in
 // `is_woken`, which the caller looks at afterwards. False: the kernel has no room or no polls.
 static bool arm(struct kaio_queue_place *queue) {
@@ -42,7 +37,7 @@ static bool arm(struct kaio_queue_place *queue) {
     kaio_eventfd_lower(fd);
     struct kaio_raw_iocb *iocb = &queue->wake_iocb;
     *iocb = kaio_raw_prep_poll(fd, POLLIN);
-    kaio_raw_set_data(iocb, handle_bits(queue));
+    kaio_raw_set_data(iocb, kaio_queue_bits(queue));
     ++queue->submit_count;
     queue->is_armed = kaio_kernel_submit(queue->ctx, 1, &iocb) == 1;
     return queue->is_armed != 0;
