@@ -119,7 +119,6 @@ static bool allocate(struct kaio_queue_place *queue, const kaio_queue_options *o
     queue->on_stall = options->on_stall;
     queue->stall_context = options->stall_context;
     queue->stall_ns = options->stall_ns;
-    queue->times_submits = options->latency || options->on_stall != NULL;
     queue->segments = options->segment_count > 0 ? kaio_segments_new(options->segment_count) : NULL;
     queue->staged = calloc(depth, sizeof *queue->staged);
     queue->attachments = calloc(queue->attachment_capacity, sizeof *queue->attachments);

@@ -51,7 +51,7 @@ typedef struct kaio_queue_options {
     bool never_ring;  // reap by io_getevents(2) alone, not from the ring in memory
     bool eventfd;     // make a descriptor that tells of outcomes: kaio_queue_as_fd
     bool latency;     // keep latencies: kaio_queue_latency_read, kaio_queue_submit_latency_read; 18
-                   // KB, four exact looks at the clock for each batch
+                      // KB, four exact looks at the clock for each batch
 
     // Before a wait or a run blocks, look at the ring for so long, in nanoseconds, up to
     // KAIO_QUEUE_SPIN_NS_MAX. Measured on one disk, one direct read at a time, 60 us: latency 0.70

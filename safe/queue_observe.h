@@ -23,6 +23,11 @@ static inline void kaio_queue_count_outcome(struct kaio_queue_place *queue, uint
     outcomes[0] += moved_bytes;
 }
 
+// kaio_queue_times_submits tells whether somebody wants to know how long its io_submits take.
+static inline bool kaio_queue_times_submits(const struct kaio_queue_place *queue) {
+    return ((uintptr_t)queue->latencies | (uintptr_t)queue->on_stall) != 0;
+}
+
 // kaio_queue_submit_timed submits the first `count` that are staged, as io_submit does, and counts
 // how long that took.
 long kaio_queue_submit_timed(struct kaio_queue_place *queue, uint32_t count);

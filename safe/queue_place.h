@@ -89,8 +89,8 @@ struct kaio_queue_place {
     uintptr_t recent_bits;  // what was found last: see attach.h
     struct kaio_file_place *recent_file;
     uint32_t recent_attachment;
-    struct kaio_segments *segments;  // NULL: it has none
     uint32_t attachment_capacity;
+    struct kaio_segments *segments;  // NULL: it has none
     uint32_t attachment_count;
     uint32_t seen_deferred_count;
     uint32_t spin_ns;  // how long to look at the ring before a wait blocks
@@ -99,9 +99,8 @@ struct kaio_queue_place {
 
     // ---- counters: queue_observe.h ----
     int32_t sent_clock;                // a clockid_t: what `sent_ns` of a slot is read from
+    uint32_t stall_ns;                 // of on_stall
     struct kaio_latencies *latencies;  // or NULL
-    bool times_submits;                // for them, or for on_stall
-    uint32_t stall_ns;
     kaio_stall_handler *on_stall;
     void *stall_context;
     uint64_t stall_count;

@@ -76,7 +76,7 @@ __attribute__((always_inline)) static inline kaio_flush_report kaio_queue_send_i
         }
 #endif
         long answer =
-            KAIO_UNLIKELY(queue->times_submits)
+            KAIO_UNLIKELY(kaio_queue_times_submits(queue))
                 ? kaio_queue_submit_timed(queue, count)
                 : kaio_kernel_submit(queue->ctx, (long)count, queue->staged + queue->staged_first);
         ++queue->submit_count;

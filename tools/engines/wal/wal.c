@@ -18,7 +18,7 @@
 #include "wal_device.h"
 #include "wal_format.h"
 
-enum { SEGMENT_COUNT_MAX = 1024, PATH_BYTES = 4096 };
+enum { SEGMENT_COUNT_MAX = 1024 };
 
 struct segment {
     bool is_used;
@@ -135,7 +135,7 @@ static bool start_segment(wal *log, struct batch *batch) {
 
 uint32_t wal_record_max(const wal *log) {
     uint64_t room = log->segment_bytes < log->batch_bytes ? log->segment_bytes : log->batch_bytes;
-    return (uint32_t)(room - 2 * WAL_BLOCK_BYTES - sizeof(struct wal_record_head));
+    return (uint32_t)(room - UINT64_C(2) * WAL_BLOCK_BYTES - sizeof(struct wal_record_head));
 }
 
 wal_code wal_put(wal *log, const void *bytes, uint32_t size_bytes, uint64_t *out_number) {
@@ -491,10 +491,6 @@ static wal_code recover(wal *log, const struct replay *replay, wal_error *out_er
 
 // ---- open and close ----
 
-static void make_path(const wal_options *options, uint32_t segment, char *out_path) {
-    (void)snprintf(out_path, PATH_BYTES, "%s/%" PRIu32 ".wal", options->folder, segment);
-}
-
 // make_file makes a segment file and its space, both durable.
 static bool make_file(const char *path, uint64_t size_bytes, wal_error *out_error) {
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
@@ -521,9 +517,9 @@ static bool sync_folder(const char *folder, wal_error *out_error) {
 }
 
 static bool make_files(const wal *log, const wal_options *options, wal_error *out_error) {
-    char path[PATH_BYTES];
+    char path[WAL_PATH_BYTES];
     for (uint32_t i = 0; i < log->segment_count; ++i) {
-        make_path(options, i, path);
+        wal_segment_path(options->folder, i, path);
         if (!make_file(path, log->segment_bytes, out_error)) {
             return false;
         }
@@ -533,9 +529,9 @@ static bool make_files(const wal *log, const wal_options *options, wal_error *ou
 
 // find_files counts the segment files of an old log, which are all as long as the first.
 static bool find_files(wal *log, const wal_options *options, wal_error *out_error) {
-    char path[PATH_BYTES];
+    char path[WAL_PATH_BYTES];
     struct stat stat_of_first;
-    make_path(options, 0, path);
+    wal_segment_path(options->folder, 0, path);
     if (stat(path, &stat_of_first) != 0) {
         say(out_error, "%s: %s", path, strerror(errno));
         return false;
@@ -543,7 +539,7 @@ static bool find_files(wal *log, const wal_options *options, wal_error *out_erro
     log->segment_bytes = (uint64_t)stat_of_first.st_size;
     log->segment_count = 1;
     for (; log->segment_count < SEGMENT_COUNT_MAX; ++log->segment_count) {
-        make_path(options, log->segment_count, path);
+        wal_segment_path(options->folder, log->segment_count, path);
         if (access(path, F_OK) != 0) {
             return true;
         }
@@ -552,10 +548,11 @@ static bool find_files(wal *log, const wal_options *options, wal_error *out_erro
 }
 
 static bool check(const wal *log, wal_error *out_error) {
-    bool is_good =
-        log->segment_bytes % WAL_BLOCK_BYTES == 0 && log->segment_bytes >= 4 * WAL_BLOCK_BYTES &&
-        log->segment_count >= 2 && log->segment_count <= SEGMENT_COUNT_MAX &&
-        log->batch_bytes % WAL_BLOCK_BYTES == 0 && log->batch_bytes >= 4 * WAL_BLOCK_BYTES;
+    bool is_good = log->segment_bytes % WAL_BLOCK_BYTES == 0 &&
+                   log->segment_bytes >= UINT64_C(4) * WAL_BLOCK_BYTES && log->segment_count >= 2 &&
+                   log->segment_count <= SEGMENT_COUNT_MAX &&
+                   log->batch_bytes % WAL_BLOCK_BYTES == 0 &&
+                   log->batch_bytes >= 4 * WAL_BLOCK_BYTES;
     if (!is_good) {
         say(out_error,
             "%" PRIu32 " segments of %" PRIu64 " bytes, batches of %" PRIu32
@@ -566,39 +563,17 @@ static bool check(const wal *log, wal_error *out_error) {
     return is_good;
 }
 
-static bool open_device(wal *log, const wal_options *options, wal_error *out_error) {
-    char **paths = calloc(log->segment_count, sizeof *paths);
-    bool has_paths = paths != NULL;
-    for (uint32_t i = 0; has_paths && i < log->segment_count; ++i) {
-        paths[i] = malloc(PATH_BYTES);
-        has_paths = paths[i] != NULL;
-        if (has_paths) {
-            make_path(options, i, paths[i]);
-        }
-    }
-    if (has_paths) {
-        log->device = wal_device_open(paths, log->segment_count, log->batch_bytes,
-                                      options->is_buffered, out_error);
-    } else {
-        say(out_error, "no memory for %" PRIu32 " names", log->segment_count);
-    }
-    for (uint32_t i = 0; paths != NULL && i < log->segment_count; ++i) {
-        free(paths[i]);
-    }
-    free(paths);
-    return log->device != NULL;
-}
-
 static wal_code open_log(wal *log, const wal_options *options, const struct replay *replay,
                          wal_error *out_error) {
     log->segment_bytes = options->segment_bytes == 0 ? UINT64_C(16) << 20 : options->segment_bytes;
     log->segment_count = options->segment_count == 0 ? 4 : options->segment_count;
     log->batch_bytes = options->batch_bytes == 0 ? 1u << 20 : options->batch_bytes;
     log->acks_early = options->acks_early;
-    bool is_there = (options->is_new || find_files(log, options, out_error)) &&
-                    check(log, out_error) &&
-                    (!options->is_new || make_files(log, options, out_error)) &&
-                    open_device(log, options, out_error);
+    bool is_there =
+        (options->is_new || find_files(log, options, out_error)) && check(log, out_error) &&
+        (!options->is_new || make_files(log, options, out_error)) &&
+        (log->device = wal_device_open(options->folder, log->segment_count, log->batch_bytes,
+                                       options->is_buffered, out_error)) != NULL;
     return is_there ? recover(log, replay, out_error) : WAL_SYSTEM;
 }
 

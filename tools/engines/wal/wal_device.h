@@ -16,8 +16,9 @@ enum { WAL_BUFFER_COUNT = 2 };
 
 typedef struct wal_device wal_device;
 
-// wal_device_open opens paths[0..count), and makes buffers of `buffer_bytes`. NULL: it failed.
-wal_device *wal_device_open(char *const *paths, uint32_t count, uint32_t buffer_bytes,
+// wal_device_open opens the first `count` segments in `folder`, and makes buffers of
+// `buffer_bytes`. NULL: it failed.
+wal_device *wal_device_open(const char *folder, uint32_t count, uint32_t buffer_bytes,
                             bool is_buffered, wal_error *out_error);
 
 // wal_device_bytes lends a buffer's bytes, until it is written from.

@@ -6,6 +6,7 @@
 
 #include "kaio/safe/kaio.h"
 #include "wal_device.h"
+#include "wal_format.h"
 
 // What is in flight at once: a write and the sync behind it.
 enum { DEPTH = 2, SHORT_COUNT_MAX = 64 };
@@ -24,7 +25,7 @@ static bool failed(const char *what, kaio_status status, wal_error *out_error) {
     return false;
 }
 
-static bool open_all(wal_device *device, char *const *paths, uint32_t count, uint32_t buffer_bytes,
+static bool open_all(wal_device *device, const char *folder, uint32_t count, uint32_t buffer_bytes,
                      bool is_buffered, wal_error *out_error) {
     const kaio_queue_options options = {.depth = DEPTH};
     kaio_status status = kaio_queue_open(&options, &device->queue);
@@ -38,7 +39,8 @@ static bool open_all(wal_device *device, char *const *paths, uint32_t count, uin
         }
     }
     for (; device->file_count < count; ++device->file_count) {
-        const char *path = paths[device->file_count];
+        char path[WAL_PATH_BYTES];
+        wal_segment_path(folder, device->file_count, path);
         status = kaio_file_open(path, O_RDWR | (is_buffered ? 0 : O_DIRECT), 0,
                                 &device->files[device->file_count]);
         if (!kaio_status_is_ok(status)) {
@@ -48,14 +50,14 @@ static bool open_all(wal_device *device, char *const *paths, uint32_t count, uin
     return true;
 }
 
-wal_device *wal_device_open(char *const *paths, uint32_t count, uint32_t buffer_bytes,
+wal_device *wal_device_open(const char *folder, uint32_t count, uint32_t buffer_bytes,
                             bool is_buffered, wal_error *out_error) {
     wal_device *device = calloc(1, sizeof *device + count * sizeof(kaio_file *));
     if (device == NULL) {
         (void)snprintf(out_error->text, sizeof out_error->text, "no memory");
         return NULL;
     }
-    if (!open_all(device, paths, count, buffer_bytes, is_buffered, out_error)) {
+    if (!open_all(device, folder, count, buffer_bytes, is_buffered, out_error)) {
         wal_device_close(device);
         return NULL;
     }

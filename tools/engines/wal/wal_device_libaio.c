@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "wal_device.h"
+#include "wal_format.h"
 
 enum { SHORT_COUNT_MAX = 64 };
 
@@ -26,7 +27,7 @@ static bool failed(const char *what, int error, wal_error *out_error) {
     return false;
 }
 
-static bool open_all(wal_device *device, char *const *paths, uint32_t count, uint32_t buffer_bytes,
+static bool open_all(wal_device *device, const char *folder, uint32_t count, uint32_t buffer_bytes,
                      bool is_buffered, wal_error *out_error) {
     int error = -io_setup(2, &device->context);
     if (error != 0) {
@@ -41,7 +42,8 @@ static bool open_all(wal_device *device, char *const *paths, uint32_t count, uin
         device->buffers[i] = memset(bytes, 0, buffer_bytes);
     }
     for (; device->file_count < count; ++device->file_count) {
-        const char *path = paths[device->file_count];
+        char path[WAL_PATH_BYTES];
+        wal_segment_path(folder, device->file_count, path);
         int fd = open(path, O_RDWR | O_CLOEXEC | (is_buffered ? 0 : O_DIRECT));
         if (fd < 0) {
             return failed(path, errno, out_error);
@@ -51,14 +53,14 @@ static bool open_all(wal_device *device, char *const *paths, uint32_t count, uin
     return true;
 }
 
-wal_device *wal_device_open(char *const *paths, uint32_t count, uint32_t buffer_bytes,
+wal_device *wal_device_open(const char *folder, uint32_t count, uint32_t buffer_bytes,
                             bool is_buffered, wal_error *out_error) {
     wal_device *device = calloc(1, sizeof *device + count * sizeof(int));
     if (device == NULL) {
         (void)failed("no memory", ENOMEM, out_error);
         return NULL;
     }
-    if (!open_all(device, paths, count, buffer_bytes, is_buffered, out_error)) {
+    if (!open_all(device, folder, count, buffer_bytes, is_buffered, out_error)) {
         wal_device_close(device);
         return NULL;
     }

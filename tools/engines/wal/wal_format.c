@@ -1,9 +1,15 @@
 #include "wal_format.h"
 
+#include <inttypes.h>
 #include <isa-l.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "wal.h"
+
+void wal_segment_path(const char *folder, uint32_t segment, char *out_path) {
+    (void)snprintf(out_path, WAL_PATH_BYTES, "%s/%" PRIu32 ".wal", folder, segment);
+}
 
 static uint32_t checksum(uint32_t seed, const void *bytes, size_t size_bytes) {
     return crc32_iscsi((unsigned char *)(uintptr_t)bytes, (int)size_bytes, seed);

@@ -31,6 +31,10 @@ struct wal_record_head {
     uint64_t number;
 };
 
+// wal_segment_path writes the name of a segment file.
+#define WAL_PATH_BYTES 4096
+void wal_segment_path(const char *folder, uint32_t segment, char *out_path);
+
 // wal_record_room is how much a record of `size_bytes` takes.
 static inline uint64_t wal_record_room(uint64_t size_bytes) {
     return (sizeof(struct wal_record_head) + size_bytes + 7) & ~UINT64_C(7);
