@@ -41,7 +41,7 @@ typedef enum wal_code {
 
 // What went wrong, for people.
 typedef struct wal_error {
-    char text[256];
+    char text[512];
 } wal_error;
 
 // Called for each record, oldest first. The bytes live until it returns.

@@ -19,9 +19,9 @@ struct wal_device {
 };
 
 static bool failed(const char *what, kaio_status status, wal_error *out_error) {
-    char text[200];
+    char text[150];
     kaio_status_message(status, text, sizeof text);
-    (void)snprintf(out_error->text, sizeof out_error->text, "%s: %s", what, text);
+    (void)snprintf(out_error->text, sizeof out_error->text, "%.350s: %s", what, text);
     return false;
 }
 

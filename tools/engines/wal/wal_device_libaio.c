@@ -23,7 +23,7 @@ struct wal_device {
 };
 
 static bool failed(const char *what, int error, wal_error *out_error) {
-    (void)snprintf(out_error->text, sizeof out_error->text, "%s: %s", what, strerror(error));
+    (void)snprintf(out_error->text, sizeof out_error->text, "%.350s: %s", what, strerror(error));
     return false;
 }
 
