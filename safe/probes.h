@@ -11,6 +11,9 @@
 
 #ifdef KAIO_USDT
 #    include <sys/sdt.h>
+#    ifdef __clang__  // of the macros in there
+#        pragma clang diagnostic ignored "-Wgnu-zero-variadic-macro-arguments"
+#    endif
 #    define KAIO_PROBE(name, first, second, third) DTRACE_PROBE3(kaio, name, first, second, third)
 #else
 #    define KAIO_PROBE(name, first, second, third) ((void)0)
