@@ -48,7 +48,7 @@ void kaio_attachment_forget(struct kaio_queue_place *queue) {
 
 bool kaio_attachment_look(struct kaio_queue_place *queue, uintptr_t bits) {
     uint32_t index;
-    if (!look(queue, bits, &index)) {
+    if (queue->refuses_overlaps != 0 || !look(queue, bits, &index)) {
         return false;
     }
     // No file's bits are those of an entry that is none: place 0, which is never open.

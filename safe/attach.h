@@ -45,9 +45,11 @@ static inline struct kaio_attachment *kaio_attachment_find(struct kaio_queue_pla
         *out_why = kaio_file_refusal(bits);
         return NULL;
     }
-    queue->recent_bits = bits;
-    queue->recent_file = file;
-    queue->recent_attachment = (uint32_t)(found - queue->attachments);
+    if (KAIO_LIKELY(queue->refuses_overlaps == 0)) {  // else the short way is to know no file
+        queue->recent_bits = bits;
+        queue->recent_file = file;
+        queue->recent_attachment = (uint32_t)(found - queue->attachments);
+    }
     *out_file = file;
     return found;
 }

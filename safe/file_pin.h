@@ -27,6 +27,7 @@ struct kaio_file_place {
     ino_t inode;
     bool is_owned;
     bool is_direct;
+    bool has_offsets;         // a transfer's offset says which bytes it uses
     bool is_alignment_known;  // and enforced
     kaio_alignment_source alignment_source;
     uint32_t memory_align_bytes;

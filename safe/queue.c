@@ -156,6 +156,7 @@ static kaio_status open_place(struct kaio_queue_place *queue, const kaio_queue_o
     }
     make_lists(queue);
     queue->spin_ns = options->spin_ns;
+    queue->refuses_overlaps = options->refuse_overlaps ? 1 : 0;
     queue->chunk_count = options->chunk_count == 0 ? UINT32_MAX : options->chunk_count;
     kaio_queue_begin_counting(queue);
     queue->ctx = 0;

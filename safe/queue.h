@@ -65,6 +65,12 @@ typedef struct kaio_queue_options {
     // what makes the kernel hold a batch back, gave 1.15 (reads) and 1.32 (writes) times the direct
     // transfers at depth 32, for 1.03 to 1.25 times the processor time.
     uint32_t chunk_count;
+    // End a transfer as REFUSED, OVERLAP, when it is pushed while another one of this queue, staged
+    // or in flight, has bytes of the same file that both use and one writes: what would be read or
+    // stay in the file is not defined, since the kernel promises no order. By the file (device and
+    // inode), not the handle. Appends, and files without offsets such as pipes, are let through.
+    // For tests and for finding a fault: each push looks at every place of the queue.
+    bool refuse_overlaps;
     // Called when one io_submit(2) took `stall_ns` nanoseconds or longer; NULL is nobody. Two exact
     // looks at the clock for each.
     kaio_stall_handler *on_stall;
@@ -164,7 +170,8 @@ typedef struct kaio_completion {
     kaio_poll_outcome poll;
     kaio_poll_events events;  // of a poll that is READY, otherwise none
     int32_t os_error;         // the kernel's errno of REFUSED, FAILED and WOULD_BLOCK, otherwise 0
-    // Why REFUSED: OS_ERROR, CAN_STALL, WRONG_THREAD, REENTERED. Why FAILED, where it is not
+    // Why REFUSED: OS_ERROR, CAN_STALL, WRONG_THREAD, REENTERED; OVERLAP: detail = `user` of the
+    // request that it met first, in the order of places. Why FAILED, where it is not
     // os_error: MODIFIED_IN_FLIGHT. Otherwise OK.
     kaio_status refusal;
     kaio_range range;      // what was asked for

@@ -66,7 +66,7 @@ void kaio_queue_begin_counting(struct kaio_queue_place *queue) {
     queue->sent_clock = queue->latencies != NULL ? CLOCK_MONOTONIC : CLOCK_MONOTONIC_COARSE;
     queue->flush_count = queue->submit_count = queue->accepted_count = queue->again_count = 0;
     queue->getevents_count = queue->block_count = 0;
-    queue->duplicate_count = queue->stray_count = queue->stall_count = 0;
+    queue->duplicate_count = queue->stray_count = queue->stall_count = queue->overlap_count = 0;
     memset(queue->tallies, 0, sizeof queue->tallies);
 }
 
@@ -139,7 +139,8 @@ static kaio_queue_counters counters_of(const struct kaio_queue_place *queue) {
         .block_count = queue->block_count,
         .duplicate_count = queue->duplicate_count,
         .stray_count = queue->stray_count,
-        .stall_count = queue->stall_count};
+        .stall_count = queue->stall_count,
+        .overlap_count = queue->overlap_count};
 }
 
 kaio_status kaio_queue_counters_read(kaio_queue *queue, kaio_queue_counters *out_counters) {
@@ -249,11 +250,11 @@ static void dump_queue(FILE *stream, uintptr_t bits, const struct kaio_queue_pla
     (void)fprintf(stream,
                   " ring=%s latency=%s submits=%" PRIu64 " accepted=%" PRIu64 " again=%" PRIu64
                   " getevents=%" PRIu64 " blocks=%" PRIu64 " duplicates=%" PRIu64 " strays=%" PRIu64
-                  " stalls=%" PRIu64 "\n",
+                  " stalls=%" PRIu64 " overlaps=%" PRIu64 "\n",
                   yes_or_no(queue->consumer.ring != NULL), yes_or_no(queue->latencies != NULL),
                   queue->submit_count, queue->accepted_count, queue->again_count,
                   queue->getevents_count, queue->block_count, queue->duplicate_count,
-                  queue->stray_count, queue->stall_count);
+                  queue->stray_count, queue->stall_count, queue->overlap_count);
 }
 
 static void dump_asked(FILE *stream, const struct kaio_slot *slot, kaio_operation operation) {
@@ -294,7 +295,7 @@ static void dump_request(FILE *stream, const struct kaio_queue_place *queue,
     (void)fprintf(stream, "request=0x%" PRIxPTR " state=%s operation=%s",
                   kaio_request_bits(queue, slot), state_name(state),
                   kaio_operation_name(operation));
-    if (slot->sent_ns == 0) {
+    if (slot->sent_ns == 0 || slot->refusal == KAIO_OVERLAP) {
         (void)fprintf(stream, " age_ns=none");
     } else {
         (void)fprintf(stream, " age_ns=%" PRId64, now_ns - slot->sent_ns);

@@ -83,7 +83,8 @@ struct kaio_queue_place {
     kaio_raw_context ctx;
     struct kaio_raw_ring_consumer consumer;  // ring NULL: reap by the system call
     uint32_t sync_epoch;
-    uint32_t has_pgetevents;  // 0: the kernel was not asked yet, or has it not
+    uint16_t has_pgetevents;  // 0: the kernel was not asked yet, or has it not
+    uint16_t refuses_overlaps;
 
     struct kaio_attachment *attachments;
     uintptr_t recent_bits;  // what was found last: see attach.h
@@ -104,6 +105,7 @@ struct kaio_queue_place {
     kaio_stall_handler *on_stall;
     void *stall_context;
     uint64_t stall_count;
+    uint64_t overlap_count;
     uint64_t flush_count;
     uint64_t submit_count;
     uint64_t accepted_count;

@@ -14,6 +14,9 @@ kaio_status kaio_queue_refusal_of(const struct kaio_slot *slot) {
     if (slot->refusal == KAIO_MODIFIED_IN_FLIGHT) {
         status.subject = KAIO_SUBJECT_VIEW;
     }
+    if (slot->refusal == KAIO_OVERLAP) {
+        status.detail = (uint64_t)slot->sent_ns;  // see kaio_request_refuse_overlap
+    }
     if (slot->refusal == KAIO_OS_ERROR || slot->refusal == KAIO_CAN_STALL) {
         status.os_error = (int32_t)-kaio_slot_result(slot);
     }

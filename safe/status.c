@@ -3,6 +3,7 @@
 
 #include "kaio/safe/status.h"
 
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -53,6 +54,8 @@ static const char *code_name(kaio_code code) {
             return "interrupted";
         case KAIO_MODIFIED_IN_FLIGHT:
             return "modified in flight";
+        case KAIO_OVERLAP:
+            return "overlap";
     }
     return "invalid";
 }
@@ -248,6 +251,10 @@ static void append_numbers(struct line *line, kaio_status status) {
             return;
         case KAIO_MODIFIED_IN_FLIGHT:
             append(line, ": its bytes changed while a write had it");
+            return;
+        case KAIO_OVERLAP:
+            append(line, ": its range meets that of the request with the user value %" PRIu64,
+                   status.detail);
             return;
         case KAIO_CAN_STALL:
             append(line, ": it could sleep inside the submit call");

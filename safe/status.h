@@ -39,7 +39,8 @@ typedef enum kaio_code {
     KAIO_LIMIT = 18,        // a limit of the system: `subject` = DEPTH: fs.aio-max-nr is reached
     KAIO_OS_ERROR = 19,     // a system call failed: os_error
     KAIO_INTERRUPTED = 20,  // a signal handler ended the wait: a condition; nothing is lost
-    KAIO_MODIFIED_IN_FLIGHT = 21  // of a completion: a view's bytes changed while a write had it
+    KAIO_MODIFIED_IN_FLIGHT = 21,  // of a completion: a view's bytes changed while a write had it
+    KAIO_OVERLAP = 22  // of a completion: it meets the range of a request that is under way
 } kaio_code;
 
 // A kaio_subject names the argument or object that the code is about.

@@ -29,17 +29,17 @@ TEST(StatusTest, TakesTwoRegisters) {
 
 TEST(StatusTest, OnlyOkIsOk) {
     EXPECT_TRUE(kaio_status_is_ok(Make(KAIO_OK, KAIO_SUBJECT_NONE)));
-    for (int code = KAIO_OK + 1; code <= KAIO_MODIFIED_IN_FLIGHT; ++code) {
+    for (int code = KAIO_OK + 1; code <= KAIO_OVERLAP; ++code) {
         EXPECT_FALSE(kaio_status_is_ok(Make(static_cast<kaio_code>(code), KAIO_SUBJECT_NONE)));
     }
 }
 
 TEST(StatusTest, EveryCodeHasItsOwnName) {
     std::set<std::string> names;
-    for (int code = KAIO_OK; code <= KAIO_MODIFIED_IN_FLIGHT; ++code) {
+    for (int code = KAIO_OK; code <= KAIO_OVERLAP; ++code) {
         names.insert(kaio_status_name(Make(static_cast<kaio_code>(code), KAIO_SUBJECT_NONE)));
     }
-    EXPECT_EQ(names.size(), static_cast<size_t>(KAIO_MODIFIED_IN_FLIGHT + 1));
+    EXPECT_EQ(names.size(), static_cast<size_t>(KAIO_OVERLAP + 1));
     EXPECT_EQ(names.count("invalid"), 0u);
 }
 

@@ -32,6 +32,7 @@ int code_case_missing(kaio_status status) {
         case KAIO_OS_ERROR:
         case KAIO_INTERRUPTED:
         case KAIO_MODIFIED_IN_FLIGHT:
+        case KAIO_OVERLAP:
             return 2;
     }
     return 1;

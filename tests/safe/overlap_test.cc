@@ -1,0 +1,259 @@
+// Transfers that meet while both are under way, in a queue that was told to refuse them.
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <string>
+
+#include "kaio/safe/kaio.h"
+#include "tests/support/safe_test.h"
+
+namespace {
+
+using namespace kaio_test;
+
+constexpr uint32_t kPageBytes = 4096;
+
+class OverlapTest : public QueueTest {
+  protected:
+    kaio_queue_options Options() const override {
+        kaio_queue_options options = QueueTest::Options();
+        options.refuse_overlaps = true;
+        options.segment_count = 8;
+        options.eventfd = true;
+        return options;
+    }
+
+    void SetUp() override {
+        QueueTest::SetUp();
+        file_ = OpenFile(temp_.path());
+    }
+
+    void TearDown() override {
+        if (queue_ != nullptr) {
+            kaio_queue_counts left = {};
+            EXPECT_OK(K(kaio_queue_drain(queue_, kaio_deadline_after_ns(10000000000), &left)));
+            kaio_segment segments[KAIO_SEGMENT_COUNT_MAX];
+            kaio_completion completion = {};
+            while (kaio_status_is_ok(
+                kaio_queue_take_segments(queue_, segments, KAIO_SEGMENT_COUNT_MAX, &completion))) {
+                kaio_completion_drop(&completion);
+            }
+            EXPECT_OK(kaio_queue_close(&queue_));
+        }
+        kaio_file_drop(&file_);
+        QueueTest::TearDown();
+    }
+
+    void Push(bool is_write, uint64_t offset_bytes, uint64_t user, kaio_file *file = nullptr,
+              uint32_t size_bytes = kPageBytes, kaio_rw_flags flags = kaio_rw_none()) {
+        kaio_buffer *buffer = NewBuffer(kPageBytes);
+        kaio_ticket ticket = {};
+        auto *const start = is_write ? kaio_write_start : kaio_read_start;
+        EXPECT_OK(K(start(queue_, file == nullptr ? file_ : file, Range(offset_bytes, size_bytes),
+                          flags, user, &buffer, &ticket)));
+    }
+
+    void Write(uint64_t offset_bytes, uint64_t user) {
+        Push(true, offset_bytes, user);
+    }
+
+    void Read(uint64_t offset_bytes, uint64_t user) {
+        Push(false, offset_bytes, user);
+    }
+
+    uint32_t FinishedCount() {
+        return Counts().finished_count;
+    }
+
+    // The oldest outcome is a refusal because of `met`.
+    void ExpectRefused(uint64_t user, uint64_t met) {
+        ASSERT_GE(FinishedCount(), 1u);
+        kaio_completion completion = Take();
+        EXPECT_EQ(completion.user, user);
+        EXPECT_EQ(completion.transfer, KAIO_TRANSFER_REFUSED);
+        EXPECT_EQ(completion.os_error, 0);
+        EXPECT_CODE(KAIO_OVERLAP, completion.refusal);
+        EXPECT_EQ(completion.refusal.detail, met);
+        EXPECT_EQ(completion.moved_bytes, 0u);
+        EXPECT_NE(completion.buffer, nullptr);
+        kaio_completion_drop(&completion);
+    }
+
+    TempFile temp_;
+    kaio_file *file_ = nullptr;
+};
+
+TEST_F(OverlapTest, TwoWritesOfOneRange) {
+    Write(0, 1);
+    Write(0, 2);
+    ExpectRefused(2, 1);
+    EXPECT_EQ(Counters().overlap_count, 1u);
+    EXPECT_EQ(Counters().write.refused_count, 1u);
+}
+
+TEST_F(OverlapTest, AReadAndAWriteInBothOrders) {
+    Write(0, 1);
+    Read(0, 2);
+    ExpectRefused(2, 1);
+    Read(2 * kPageBytes, 3);
+    Write(2 * kPageBytes, 4);
+    ExpectRefused(4, 3);
+}
+
+TEST_F(OverlapTest, TwoReadsMayMeet) {
+    Read(0, 1);
+    Read(0, 2);
+    EXPECT_EQ(FinishedCount(), 0u);
+}
+
+TEST_F(OverlapTest, OneByteIsEnoughAndNeighboursAreNone) {
+    Write(kPageBytes, 1);
+    Write(0, 2);
+    Write(2 * kPageBytes, 3);
+    EXPECT_EQ(FinishedCount(), 0u);
+    Push(true, 2 * kPageBytes + kPageBytes - 1, 4, nullptr, 1);
+    ExpectRefused(4, 3);
+    Push(true, 1, 5);
+    ExpectRefused(5, 1);
+}
+
+TEST_F(OverlapTest, NoBytesMeetNothing) {
+    Write(0, 1);
+    Push(true, 0, 2, nullptr, 0);
+    EXPECT_EQ(FinishedCount(), 0u);
+    Push(true, 100, 3, nullptr, 0);
+    EXPECT_EQ(FinishedCount(), 0u);
+}
+
+TEST_F(OverlapTest, WhatHasEndedIsForgotten) {
+    Write(0, 1);
+    EXPECT_EQ(Wait(1), 1u);
+    Write(0, 2);
+    EXPECT_EQ(Wait(2), 2u);
+    for (int i = 0; i < 2; ++i) {
+        kaio_completion completion = Take();
+        EXPECT_EQ(completion.transfer, KAIO_TRANSFER_FULL) << Text(completion);
+        kaio_completion_drop(&completion);
+    }
+}
+
+TEST_F(OverlapTest, AnIdleRequestMeetsWhenItIsPushed) {
+    kaio_buffer *buffer = NewBuffer(kPageBytes);
+    kaio_read *read = NewRead(file_, &buffer);
+    Write(0, 1);
+    EXPECT_EQ(FinishedCount(), 0u);
+    (void)K(kaio_read_push(&read, 2));
+    ExpectRefused(2, 1);
+}
+
+TEST_F(OverlapTest, AnotherHandleOfTheSameFileIsTheSameFile) {
+    kaio_file *other = OpenFile(temp_.path());
+    Write(0, 1);
+    Push(true, 0, 2, other);
+    ExpectRefused(2, 1);
+    kaio_file_drop(&other);
+}
+
+TEST_F(OverlapTest, AnotherFileIsNot) {
+    const TempFile second;
+    kaio_file *other = OpenFile(second.path());
+    Write(0, 1);
+    Push(true, 0, 2, other);
+    EXPECT_EQ(FinishedCount(), 0u);
+    kaio_file_drop(&other);
+}
+
+TEST_F(OverlapTest, AppendsAreLetThrough) {
+    Push(true, 0, 1, nullptr, kPageBytes, kaio_rw_append());
+    Push(true, 0, 2, nullptr, kPageBytes, kaio_rw_append());
+    kaio_file *appending = OpenFile(temp_.path(), O_RDWR | O_APPEND);
+    Push(true, 0, 3, appending);
+    Push(true, 0, 4, appending);
+    EXPECT_EQ(FinishedCount(), 0u);
+    kaio_file_drop(&appending);
+}
+
+TEST_F(OverlapTest, APipeHasNoRanges) {
+    int ends[2] = {-1, -1};
+    ASSERT_EQ(pipe2(ends, O_NONBLOCK), 0);
+    kaio_file *into = nullptr;
+    ASSERT_OK(kaio_file_adopt(ends[1], &into));
+    Push(true, 0, 1, into, 16);
+    Push(true, 0, 2, into, 16);
+    EXPECT_EQ(FinishedCount(), 0u);
+    EXPECT_EQ(Wait(2), 2u);  // before the reading end is closed
+    kaio_file_drop(&into);
+    (void)close(ends[0]);
+}
+
+TEST_F(OverlapTest, VectoredOnesMeetToo) {
+    kaio_segment segments[2] = {};
+    for (kaio_segment &segment : segments) {
+        segment.buffer = NewBuffer(kPageBytes);
+        segment.size_bytes = kPageBytes;
+    }
+    kaio_ticket ticket = {};
+    EXPECT_OK(K(kaio_writev_start(queue_, file_, 0, kaio_rw_none(), 1, segments, 2, &ticket)));
+    Write(kPageBytes, 2);
+    ExpectRefused(2, 1);
+    Write(2 * kPageBytes, 3);
+    EXPECT_EQ(FinishedCount(), 0u);
+    for (kaio_segment &segment : segments) {
+        segment.buffer = NewBuffer(kPageBytes);
+        segment.size_bytes = kPageBytes;
+    }
+    EXPECT_OK(
+        K(kaio_readv_start(queue_, file_, kPageBytes, kaio_rw_none(), 4, segments, 2, &ticket)));
+    kaio_segment taken[2] = {};
+    kaio_completion completion = {};
+    ASSERT_OK(K(kaio_queue_take_segments(queue_, taken, 2, &completion)));
+    EXPECT_EQ(completion.user, 4u);
+    EXPECT_CODE(KAIO_OVERLAP, completion.refusal);
+    EXPECT_EQ(completion.segment_count, 2u);
+    kaio_completion_drop(&completion);
+}
+
+// A sync behind a write that was refused must not say that it is durable.
+TEST_F(OverlapTest, AnOrderedSyncHearsOfIt) {
+    Write(0, 1);
+    Write(0, 2);
+    kaio_ticket ticket = {};
+    EXPECT_OK(K(kaio_sync_start(queue_, file_, KAIO_SYNC_DATA, 3, &ticket)));
+    EXPECT_EQ(Wait(3), 3u);
+    for (int i = 0; i < 3; ++i) {
+        kaio_completion completion = Take();
+        if (completion.operation == KAIO_SYNC) {
+            EXPECT_EQ(completion.sync, KAIO_SYNC_PRECEDED_BY_FAILURE);
+        }
+        kaio_completion_drop(&completion);
+    }
+}
+
+TEST_F(OverlapTest, TheMessageNamesTheOther) {
+    Write(0, 4711);
+    Write(0, 2);
+    kaio_completion completion = Take();
+    EXPECT_NE(Text(completion.refusal).find("4711"), std::string::npos) << Text(completion.refusal);
+    kaio_completion_drop(&completion);
+}
+
+class NoOverlapTest : public OverlapTest {
+  protected:
+    kaio_queue_options Options() const override {
+        kaio_queue_options options = OverlapTest::Options();
+        options.refuse_overlaps = false;
+        return options;
+    }
+};
+
+// What the option is there for: without it the kernel is given both, in no order.
+TEST_F(NoOverlapTest, WithoutTheOptionBothAreSent) {
+    Write(0, 1);
+    Write(0, 2);
+    EXPECT_EQ(Flush().accepted_count, 2u);
+    EXPECT_EQ(Counters().overlap_count, 0u);
+}
+
+}  // namespace
