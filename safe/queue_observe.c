@@ -66,7 +66,8 @@ void kaio_queue_begin_counting(struct kaio_queue_place *queue) {
     queue->sent_clock = queue->latencies != NULL ? CLOCK_MONOTONIC : CLOCK_MONOTONIC_COARSE;
     queue->flush_count = queue->submit_count = queue->accepted_count = queue->again_count = 0;
     queue->getevents_count = queue->block_count = 0;
-    queue->duplicate_count = queue->stray_count = queue->stall_count = queue->overlap_count = 0;
+    queue->duplicate_count = queue->stall_count = 0;
+    queue->stray_count = queue->overlap_count = 0;
     memset(queue->tallies, 0, sizeof queue->tallies);
 }
 
@@ -249,8 +250,8 @@ static void dump_queue(FILE *stream, uintptr_t bits, const struct kaio_queue_pla
     }
     (void)fprintf(stream,
                   " ring=%s latency=%s submits=%" PRIu64 " accepted=%" PRIu64 " again=%" PRIu64
-                  " getevents=%" PRIu64 " blocks=%" PRIu64 " duplicates=%" PRIu64 " strays=%" PRIu64
-                  " stalls=%" PRIu64 " overlaps=%" PRIu64 "\n",
+                  " getevents=%" PRIu64 " blocks=%" PRIu64 " duplicates=%" PRIu64 " strays=%" PRIu32
+                  " stalls=%" PRIu64 " overlaps=%" PRIu32 "\n",
                   yes_or_no(queue->consumer.ring != NULL), yes_or_no(queue->latencies != NULL),
                   queue->submit_count, queue->accepted_count, queue->again_count,
                   queue->getevents_count, queue->block_count, queue->duplicate_count,

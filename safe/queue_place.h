@@ -105,7 +105,8 @@ struct kaio_queue_place {
     kaio_stall_handler *on_stall;
     void *stall_context;
     uint64_t stall_count;
-    uint64_t overlap_count;
+    uint32_t stray_count;  // of these two nobody makes 2^32
+    uint32_t overlap_count;
     uint64_t flush_count;
     uint64_t submit_count;
     uint64_t accepted_count;
@@ -113,7 +114,6 @@ struct kaio_queue_place {
     uint64_t getevents_count;
     uint64_t block_count;
     uint64_t duplicate_count;
-    uint64_t stray_count;
     struct kaio_tally tallies[KAIO_QUEUE_KIND_COUNT];  // [kind - 1]
 
     // ---- waking, by any thread: queue_wake.c ----
