@@ -93,6 +93,20 @@ TEST_F(OverlapTest, TwoWritesOfOneRange) {
     EXPECT_EQ(Counters().write.refused_count, 1u);
 }
 
+// A buffer that was used before takes the short way of a start, where it may.
+TEST_F(OverlapTest, BuffersThatWereUsedBefore) {
+    kaio_buffer *buffers[2] = {};
+    for (kaio_buffer *&buffer : buffers) {
+        buffer = NewBuffer(kPageBytes);
+        (void)StartWrite(file_, 0, &buffer);
+        buffer = WaitAndTake().buffer;
+        ASSERT_NE(buffer, nullptr);
+    }
+    (void)StartWrite(file_, 0, &buffers[0], 1);
+    (void)StartWrite(file_, 0, &buffers[1], 2);
+    ExpectRefused(2, 1);
+}
+
 TEST_F(OverlapTest, AReadAndAWriteInBothOrders) {
     Write(0, 1);
     Read(0, 2);
