@@ -283,8 +283,8 @@ int kaio_file_learn(struct kaio_file_place *file, int fd) {
     bool has_no_data = (subject.flags & O_PATH) != 0;
     file->read.is_closed = has_no_data || mode == O_WRONLY;
     file->write.is_closed = has_no_data || mode == O_RDONLY;
-    file->has_offsets = (S_ISREG(subject.stat.st_mode) || S_ISBLK(subject.stat.st_mode)) &&
-                        (subject.flags & O_APPEND) == 0;
+    file->has_offsets = S_ISREG(subject.stat.st_mode) || S_ISBLK(subject.stat.st_mode);
+    file->is_appending = (subject.flags & O_APPEND) != 0;
     learn_alignment(file, &subject);
     learn_flags(file, &subject);
     atomic_store_explicit(&file->sync_error, 0, memory_order_relaxed);

@@ -27,7 +27,8 @@ struct kaio_file_place {
     ino_t inode;
     bool is_owned;
     bool is_direct;
-    bool has_offsets;         // a transfer's offset says which bytes it uses
+    bool has_offsets;         // a transfer's offset says which bytes it uses ...
+    bool is_appending;        // ... but of a write without RWF_NOAPPEND
     bool is_alignment_known;  // and enforced
     kaio_alignment_source alignment_source;
     uint32_t memory_align_bytes;

@@ -289,7 +289,8 @@ static struct kaio_file_place *file_of(const struct kaio_queue_place *queue,
     return file;
 }
 
-// A span is the bytes of a file that a transfer uses; none where offsets do not say which.
+// A span is the bytes of a file that a request uses: none of a sync or poll, which ask for no
+// bytes, and none where offsets do not say which.
 struct span {
     const struct kaio_file_place *file;
     uint64_t first;
@@ -297,12 +298,18 @@ struct span {
     bool is_write;
 };
 
+static bool is_append(const struct kaio_file_place *file, const struct kaio_slot *slot) {
+    uint32_t flags = (uint32_t)slot->iocb.aio_rw_flags;
+    return (flags & KAIO_RAW_RWF_APPEND) != 0 ||
+           (file->is_appending && (flags & KAIO_RAW_RWF_NOAPPEND) == 0);
+}
+
 static struct span span_of(const struct kaio_queue_place *queue, const struct kaio_slot *slot) {
     const struct kaio_file_place *file = file_of(queue, slot);
     bool is_write = kaio_kind_is_write(kaio_slot_kind(kaio_slot_load(slot)));
-    bool is_append = is_write && ((uint32_t)slot->iocb.aio_rw_flags & KAIO_RAW_RWF_APPEND) != 0;
+    bool has_span = file->has_offsets && !(is_write && is_append(file, slot));
     uint64_t first = (uint64_t)slot->iocb.aio_offset;
-    uint64_t size = file->has_offsets && !is_append ? kaio_slot_asked_bytes(slot) : 0;
+    uint64_t size = has_span ? kaio_slot_asked_bytes(slot) : 0;
     return (struct span){.file = file, .first = first, .end = first + size, .is_write = is_write};
 }
 
@@ -314,15 +321,13 @@ static bool do_meet(const struct span *one, const struct span *other) {
            (one->is_write || other->is_write);
 }
 
-// is_under_way tells whether a slot has a transfer that was pushed and has not ended.
+// is_under_way tells whether a slot has a request that was pushed and has not ended.
 static bool is_under_way(const struct kaio_slot *slot) {
-    uintptr_t word = kaio_slot_load(slot);
-    uint32_t state = (uint32_t)word & 15;
-    return (state == KAIO_SLOT_STAGED || state == KAIO_SLOT_IN_FLIGHT) &&
-           kaio_slot_kind(word) <= KAIO_KIND_WRITEV;
+    uint32_t state = kaio_word_state(kaio_slot_load(slot));
+    return state == KAIO_SLOT_STAGED || state == KAIO_SLOT_IN_FLIGHT;
 }
 
-// `sent_ns` of what is never sent keeps whom it met: the result is the kernel's, or 0.
+// `sent_ns` of what is never sent keeps whom it met: the result, the kernel's, stays 0.
 bool kaio_request_refuse_overlap(struct kaio_queue_place *queue, struct kaio_slot *slot) {
     struct span span = span_of(queue, slot);
     for (uint32_t i = 0; i < queue->depth; ++i) {
@@ -338,7 +343,6 @@ bool kaio_request_refuse_overlap(struct kaio_queue_place *queue, struct kaio_slo
         ++queue->overlap_count;
         slot->refusal = KAIO_OVERLAP;
         slot->sent_ns = (int64_t)other->user;
-        kaio_slot_set_result(slot, 0);
         kaio_request_finish(queue, slot);
         kaio_queue_raise(queue);
         return true;

@@ -165,7 +165,7 @@ static inline void kaio_request_append_staged(struct kaio_queue_place *queue,
 // kaio_request_stage_sync stages a sync, or holds it back until the writes before it were reaped.
 void kaio_request_stage_sync(struct kaio_queue_place *queue, struct kaio_slot *slot);
 
-// kaio_request_refuse_overlap ends a transfer that was just pushed as REFUSED when it meets one
+// kaio_request_refuse_overlap ends a request that was just pushed as REFUSED when it meets one
 // that is under way. False: it meets none.
 bool kaio_request_refuse_overlap(struct kaio_queue_place *queue, struct kaio_slot *slot);
 
@@ -187,8 +187,7 @@ static inline void kaio_request_stage(struct kaio_queue_place *queue, struct kai
         slot->epoch = queue->sync_epoch;
         queue->attachments[slot->attachment].counts += KAIO_WRITE_PIN;
     }
-    if (KAIO_UNLIKELY(queue->refuses_overlaps != 0) && kind <= KAIO_KIND_WRITEV &&
-        kaio_request_refuse_overlap(queue, slot)) {
+    if (KAIO_UNLIKELY(queue->refuses_overlaps != 0) && kaio_request_refuse_overlap(queue, slot)) {
         return;
     }
     kaio_request_append_staged(queue, slot);

@@ -1,7 +1,8 @@
 // Transfers that meet while both are under way, in a queue that was told to refuse them.
 
-#include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include <string>
@@ -31,19 +32,8 @@ class OverlapTest : public QueueTest {
     }
 
     void TearDown() override {
-        if (queue_ != nullptr) {
-            kaio_queue_counts left = {};
-            EXPECT_OK(K(kaio_queue_drain(queue_, kaio_deadline_after_ns(10000000000), &left)));
-            kaio_segment segments[KAIO_SEGMENT_COUNT_MAX];
-            kaio_completion completion = {};
-            while (kaio_status_is_ok(
-                kaio_queue_take_segments(queue_, segments, KAIO_SEGMENT_COUNT_MAX, &completion))) {
-                kaio_completion_drop(&completion);
-            }
-            EXPECT_OK(kaio_queue_close(&queue_));
-        }
-        kaio_file_drop(&file_);
         QueueTest::TearDown();
+        kaio_file_drop(&file_);
     }
 
     void Push(bool is_write, uint64_t offset_bytes, uint64_t user, kaio_file *file = nullptr,
@@ -133,12 +123,26 @@ TEST_F(OverlapTest, OneByteIsEnoughAndNeighboursAreNone) {
     ExpectRefused(5, 1);
 }
 
+TEST_F(OverlapTest, NoBytesAreMetByNothing) {
+    Push(true, 100, 1, nullptr, 0);
+    Write(0, 2);
+    EXPECT_EQ(FinishedCount(), 0u);
+}
+
 TEST_F(OverlapTest, NoBytesMeetNothing) {
     Write(0, 1);
     Push(true, 0, 2, nullptr, 0);
     EXPECT_EQ(FinishedCount(), 0u);
     Push(true, 100, 3, nullptr, 0);
     EXPECT_EQ(FinishedCount(), 0u);
+}
+
+// Until it is reaped, whatever the kernel has done of it by then.
+TEST_F(OverlapTest, WhatIsInFlightIsMet) {
+    Write(0, 1);
+    EXPECT_EQ(Flush().accepted_count, 1u);
+    Read(0, 2);
+    ExpectRefused(2, 1);
 }
 
 TEST_F(OverlapTest, WhatHasEndedIsForgotten) {
@@ -187,6 +191,76 @@ TEST_F(OverlapTest, AppendsAreLetThrough) {
     Push(true, 0, 4, appending);
     EXPECT_EQ(FinishedCount(), 0u);
     kaio_file_drop(&appending);
+}
+
+TEST_F(OverlapTest, AReadUsesItsOffsetWhateverAppends) {
+    Write(0, 1);
+    Push(false, 0, 2, nullptr, kPageBytes, kaio_rw_append());
+    ExpectRefused(2, 1);
+    kaio_file *appending = OpenFile(temp_.path(), O_RDWR | O_APPEND);
+    Push(false, 0, 3, appending);
+    ExpectRefused(3, 1);
+    kaio_file_drop(&appending);
+}
+
+// RWF_NOAPPEND, 6.9: an older kernel has no such write.
+TEST_F(OverlapTest, AWriteThatIsToldNotToAppendUsesItsOffset) {
+    kaio_file *appending = OpenFile(temp_.path(), O_RDWR | O_APPEND);
+    kaio_buffer *buffer = NewBuffer(kPageBytes);
+    kaio_ticket ticket = {};
+    const kaio_status status = K(kaio_write_start(queue_, appending, Range(0, kPageBytes),
+                                                  kaio_rw_no_append(), 1, &buffer, &ticket));
+    if (status.code == KAIO_UNSUPPORTED) {
+        kaio_buffer_drop(&buffer);
+        kaio_file_drop(&appending);
+        GTEST_SKIP() << "the kernel has no RWF_NOAPPEND";
+    }
+    EXPECT_OK(status);
+    Write(0, 2);
+    ExpectRefused(2, 1);
+    kaio_file_drop(&appending);
+}
+
+TEST_F(OverlapTest, PollsAndSyncsMeetNothing) {
+    kaio_ticket ticket = {};
+    EXPECT_OK(K(kaio_sync_start(queue_, file_, KAIO_SYNC_DATA_UNORDERED, 1, &ticket)));
+    EXPECT_OK(K(kaio_poll_start(queue_, file_, kaio_poll_readable(), 2, &ticket)));
+    Write(0, 3);
+    EXPECT_OK(K(kaio_poll_start(queue_, file_, kaio_poll_readable(), 4, &ticket)));
+    EXPECT_EQ(FinishedCount(), 0u);
+}
+
+bool IsReadable(int fd) {
+    pollfd asked = {};
+    asked.fd = fd;
+    asked.events = POLLIN;
+    return poll(&asked, 1, 0) == 1;
+}
+
+// An event loop that sleeps hears of a refusal, which the kernel has no event for.
+TEST_F(OverlapTest, TheEventfdTellsOfARefusal) {
+    int fd = -1;
+    EXPECT_OK(K(kaio_queue_as_fd(queue_, &fd)));
+    Write(0, 1);
+    ExpectEmpty();
+    ASSERT_FALSE(IsReadable(fd));
+    Write(0, 2);
+    EXPECT_TRUE(IsReadable(fd));
+}
+
+TEST_F(OverlapTest, ADumpHasNoAgeForWhatWasNotSent) {
+    Write(0, 4711);
+    Write(0, 2);
+    char text[4096] = "";
+    FILE *stream = fmemopen(text, sizeof text, "w");
+    ASSERT_NE(stream, nullptr);
+    EXPECT_OK(K(kaio_queue_dump(queue_, stream)));
+    fclose(stream);
+    EXPECT_NE(std::string(text).find("refusal=overlap"), std::string::npos) << text;
+    const std::string none = " age_ns=none";
+    EXPECT_NE(std::string(text).find(none, std::string(text).find(none) + 1), std::string::npos)
+        << text;
+    EXPECT_NE(std::string(text).find("overlaps=1"), std::string::npos) << text;
 }
 
 TEST_F(OverlapTest, APipeHasNoRanges) {
