@@ -69,6 +69,7 @@ typedef struct kaio_queue_counters {
     uint64_t stray_count;      // requests given up where they must not be: finished as REFUSED
     uint64_t stall_count;      // io_submits that `on_stall` was called for
     uint64_t overlap_count;    // requests refused as OVERLAP
+    uint64_t continued_count;  // rests that were staged: see kaio_queue_options.continue_limit
 } kaio_queue_counters;
 
 // kaio_queue_counters_read copies the counters; it looks at each place of the queue once.

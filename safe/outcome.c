@@ -67,6 +67,7 @@ static kaio_poll_outcome of_poll(const kaio_ending *ending) {
 
 static kaio_verdict transfer_verdict(const kaio_ending *ending) {
     kaio_verdict verdict = {.transfer = of_transfer(ending)};
+    verdict.met_end = verdict.transfer == KAIO_TRANSFER_END;
     switch (verdict.transfer) {
         case KAIO_TRANSFER_FULL:
         case KAIO_TRANSFER_SHORT:

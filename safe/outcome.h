@@ -78,6 +78,7 @@ typedef struct kaio_verdict {
     int32_t os_error;         // errno of REFUSED, FAILED and WOULD_BLOCK, otherwise 0
     uint64_t moved_bytes;     // of FULL and SHORT, otherwise 0
     kaio_poll_events events;  // of READY: those asked for, and errors and hang-ups
+    bool met_end;             // END
 } kaio_verdict;
 
 // kaio_verdict_from_ending classifies `ending`: no I/O, no errno, no state. An operation that is

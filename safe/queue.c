@@ -98,14 +98,37 @@ void kaio_queue_free_memory(struct kaio_queue_place *queue) {
     kaio_eventfd_close(queue->event_fd);
     queue->event_fd = -1;
     kaio_queue_end_wakes(queue);
+    if (queue->extras != NULL) {
+        free(queue->extras->rests);
+    }
+    free(queue->extras);
     free(queue->latencies);
     free(queue->segments);
     free(queue->staged);
     free(queue->attachments);
+    queue->extras = NULL;
     queue->latencies = NULL;
     queue->segments = NULL;
     queue->staged = NULL;
     queue->attachments = NULL;
+}
+
+// extras_new makes what the options of a queue ask for besides, or NULL without memory.
+static struct kaio_extras *extras_new(const kaio_queue_options *options) {
+    struct kaio_extras *extras = calloc(1, sizeof *extras);
+    if (extras == NULL) {
+        return NULL;
+    }
+    extras->stall_context = options->stall_context;
+    extras->continue_limit = options->continue_limit;
+    if (options->continue_limit > 0) {
+        extras->rests = calloc(options->depth, sizeof *extras->rests);
+        if (extras->rests == NULL) {
+            free(extras);
+            return NULL;
+        }
+    }
+    return extras;
 }
 
 // allocate gets the memory of a queue of `depth` requests: nothing is left when it fails.
@@ -117,13 +140,16 @@ static bool allocate(struct kaio_queue_place *queue, const kaio_queue_options *o
     queue->attachment_capacity = depth + 4;  // more than can be pinned
     queue->latencies = options->latency ? calloc(1, sizeof *queue->latencies) : NULL;
     queue->on_stall = options->on_stall;
-    queue->stall_context = options->stall_context;
     queue->stall_ns = options->stall_ns;
+    bool wants_extras = options->on_stall != NULL || options->continue_limit > 0;
+    queue->extras = wants_extras ? extras_new(options) : NULL;
+    queue->settles_slowly = options->latency || options->continue_limit > 0;
     queue->segments = options->segment_count > 0 ? kaio_segments_new(options->segment_count) : NULL;
     queue->staged = calloc(depth, sizeof *queue->staged);
     queue->attachments = calloc(queue->attachment_capacity, sizeof *queue->attachments);
     queue->slots = NULL;
     bool has_all = queue->staged != NULL && queue->attachments != NULL &&
+                   (queue->extras != NULL || !wants_extras) &&
                    (queue->latencies != NULL || !options->latency) &&
                    (queue->segments != NULL || options->segment_count == 0);
     if (has_all) {

@@ -71,6 +71,11 @@ typedef struct kaio_queue_options {
     // inode), not the handle. Appends, and files without offsets such as pipes, are let through.
     // For tests and for finding a fault: each push looks at every place of the queue.
     bool refuse_overlaps;
+    // Go on by itself behind a SHORT transfer, up to so many times for each: the rest is sent anew,
+    // and only the end is told; 0 is never. Not where the next byte's place is not known (appends,
+    // files without offsets) and not behind bytes that are not a multiple of the alignment, where a
+    // direct file has ended. 32 bytes for each request. See kaio_completion.met_end, os_error.
+    uint32_t continue_limit;
     // Called when one io_submit(2) took `stall_ns` nanoseconds or longer; NULL is nobody. Two exact
     // looks at the clock for each.
     kaio_stall_handler *on_stall;
@@ -169,7 +174,11 @@ typedef struct kaio_completion {
     kaio_sync_outcome sync;
     kaio_poll_outcome poll;
     kaio_poll_events events;  // of a poll that is READY, otherwise none
-    int32_t os_error;         // the kernel's errno of REFUSED, FAILED and WOULD_BLOCK, otherwise 0
+    // The file ended behind what moved: of END, and of a SHORT read of a queue that continues.
+    bool met_end;
+    // The kernel's errno of REFUSED, FAILED and WOULD_BLOCK; of SHORT, when the queue continues,
+    // what its last rest met (EAGAIN: would block, ECANCELED: cancelled). Otherwise 0.
+    int32_t os_error;
     // Why REFUSED: OS_ERROR, CAN_STALL, WRONG_THREAD, REENTERED; OVERLAP: detail = `user` of the
     // request that it met first, in the order of places. Why FAILED, where it is not
     // os_error: MODIFIED_IN_FLIGHT. Otherwise OK.
@@ -191,7 +200,8 @@ typedef struct kaio_completion {
 // Ownership: `out_completion->buffer` or `view` is the caller's again.
 // Errors:    EMPTY: none is finished. RANGE(segments): the oldest is vectored: detail = how many
 //            segments it has, and 0; it stays. See kaio_queue_take_segments.
-// Kernel:    none with a ring; io_getevents(2), not waiting, without.
+// Kernel:    none with a ring; io_getevents(2), not waiting, without. A queue that continues
+//            flushes when it finds nothing but a short transfer.
 KAIO_MUST_USE kaio_status kaio_queue_take(kaio_queue *queue,
                                           kaio_completion *out_completion) KAIO_NOEXCEPT;
 

@@ -12,6 +12,7 @@
 #include "memory.h"
 #include "queue_steps.h"
 #include "request.h"
+#include "rest.h"
 #include "vector.h"
 
 kaio_status kaio_queue_drain(kaio_queue *queue, kaio_deadline deadline,
@@ -85,6 +86,7 @@ static uint32_t cancel_polls(struct kaio_queue_place *queue) {
 
 // await_events waits for the events of all that is in flight, which tell how each request ended.
 static void await_events(struct kaio_queue_place *queue) {
+    kaio_rest_stop(queue);
     kaio_request_collect_strays(queue);
     kaio_queue_reap(queue);
     uint32_t lasting_count = cancel_polls(queue);
@@ -140,8 +142,9 @@ static void say_farewell(struct kaio_queue_place *queue, struct kaio_slot *slot,
 
 // abandon_to_kernel leaves a request and its buffer where they are for ever: the kernel may still
 // write to them.
-static void abandon_to_kernel(const struct kaio_queue_place *queue, const struct kaio_slot *slot,
+static void abandon_to_kernel(struct kaio_queue_place *queue, struct kaio_slot *slot,
                               struct farewell *farewell) {
+    kaio_rest_fold(queue, slot);
     if (slot->memory != 0) {
         kaio_memory_leak(slot->memory);
         ++farewell->report.leaked_count;
@@ -181,6 +184,7 @@ static bool part_with(struct kaio_queue_place *queue, struct kaio_slot *slot, bo
         default:
             break;
     }
+    kaio_rest_fold(queue, slot);
     say_farewell(queue, slot, farewell);
     return true;
 }

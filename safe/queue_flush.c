@@ -5,6 +5,7 @@
 #include "queue_send.h"
 #include "queue_steps.h"
 #include "request.h"
+#include "rest.h"
 
 // refusal_of names what a refused request was refused for, where it is more than its errno.
 static kaio_code refusal_of(const struct kaio_slot *slot, int os_error) {
@@ -18,6 +19,7 @@ static void refuse_first(struct kaio_queue_place *queue, int os_error) {
     --queue->staged_count;
     slot->refusal = (uint16_t)refusal_of(slot, os_error);
     kaio_slot_set_result(slot, -(int64_t)os_error);
+    kaio_rest_fold(queue, slot);
     kaio_request_finish(queue, slot);
     kaio_queue_raise(queue);
 }

@@ -55,7 +55,7 @@ long kaio_queue_submit_timed(struct kaio_queue_place *queue, uint32_t count) {
                                   .accepted_count = answer > 0 ? (uint32_t)answer : 0};
         ++queue->stall_count;
         KAIO_PROBE(stall, kaio_queue_bits(queue), took_ns, count);
-        queue->on_stall(queue->stall_context, &stall);
+        queue->on_stall(queue->extras->stall_context, &stall);
     }
     return answer;
 }
@@ -141,7 +141,8 @@ static kaio_queue_counters counters_of(const struct kaio_queue_place *queue) {
         .duplicate_count = queue->duplicate_count,
         .stray_count = queue->stray_count,
         .stall_count = queue->stall_count,
-        .overlap_count = queue->overlap_count};
+        .overlap_count = queue->overlap_count,
+        .continued_count = queue->extras == NULL ? 0 : queue->extras->continued_count};
 }
 
 kaio_status kaio_queue_counters_read(kaio_queue *queue, kaio_queue_counters *out_counters) {
@@ -251,11 +252,12 @@ static void dump_queue(FILE *stream, uintptr_t bits, const struct kaio_queue_pla
     (void)fprintf(stream,
                   " ring=%s latency=%s submits=%" PRIu64 " accepted=%" PRIu64 " again=%" PRIu64
                   " getevents=%" PRIu64 " blocks=%" PRIu64 " duplicates=%" PRIu64 " strays=%" PRIu32
-                  " stalls=%" PRIu64 " overlaps=%" PRIu32 "\n",
+                  " stalls=%" PRIu64 " overlaps=%" PRIu32 " continued=%" PRIu64 "\n",
                   yes_or_no(queue->consumer.ring != NULL), yes_or_no(queue->latencies != NULL),
                   queue->submit_count, queue->accepted_count, queue->again_count,
                   queue->getevents_count, queue->block_count, queue->duplicate_count,
-                  queue->stray_count, queue->stall_count, queue->overlap_count);
+                  queue->stray_count, queue->stall_count, queue->overlap_count,
+                  queue->extras == NULL ? 0 : queue->extras->continued_count);
 }
 
 static void dump_asked(FILE *stream, const struct kaio_slot *slot, kaio_operation operation) {
@@ -301,9 +303,7 @@ static void dump_request(FILE *stream, const struct kaio_queue_place *queue,
     } else {
         (void)fprintf(stream, " age_ns=%" PRId64, now_ns - slot->sent_ns);
     }
-    const struct kaio_file_place *file =
-        kaio_file_at(kaio_bits_index(queue->attachments[slot->attachment].bits));
-    assert(file != NULL);
+    const struct kaio_file_place *file = kaio_request_file(queue, slot);
     (void)fprintf(stream, " fd=%d direct=%s", file->fd, yes_or_no(file->is_direct));
     dump_asked(stream, slot, operation);
     if (state == KAIO_SLOT_STAGED && operation == KAIO_SYNC && slot->waits_for_count > 0) {

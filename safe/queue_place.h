@@ -55,6 +55,26 @@ struct kaio_latencies {
     kaio_latency of_submits;
 };
 
+// A kaio_rest is what a transfer of a queue that continues has behind it: see rest.h.
+struct kaio_rest {
+    int64_t first_sent_ns;   // of the first piece
+    uint32_t moved_bytes;    // by the pieces before the one that is under way; 0: that is the first
+    uint32_t count;          // of rests that were sent
+    uint32_t skipped_count;  // segments that `moved_bytes` fill, and ...
+    uint32_t skipped_bytes;  // ... what is gone of the one behind them
+    int32_t os_error;        // of a request that is finished, SHORT: what the last piece met; or 0
+    uint32_t met_end;
+};
+
+// What a queue keeps besides where an option asks for it.
+struct kaio_extras {
+    void *stall_context;
+    struct kaio_rest *rests;   // [slot]; NULL: short transfers are the caller's to go on with
+    uint32_t continue_limit;   // 0 also when the queue ends
+    uint32_t has_staged_rest;  // since a take sent what was staged
+    uint64_t continued_count;
+};
+
 struct kaio_queue_place {
     _Alignas(64) struct kaio_place place;
     _Atomic uint32_t owner;       // a thread's number, or 0: none; | KAIO_QUEUE_ENDING
@@ -83,8 +103,9 @@ struct kaio_queue_place {
     kaio_raw_context ctx;
     struct kaio_raw_ring_consumer consumer;  // ring NULL: reap by the system call
     uint32_t sync_epoch;
-    uint16_t has_pgetevents;  // 0: the kernel was not asked yet, or has it not
-    uint16_t refuses_overlaps;
+    uint8_t has_pgetevents;  // 0: the kernel was not asked yet, or has it not
+    uint8_t refuses_overlaps;
+    uint16_t settles_slowly;  // an event is more than the end of a request: kaio_queue_settle
 
     struct kaio_attachment *attachments;
     uintptr_t recent_bits;  // what was found last: see attach.h
@@ -103,7 +124,7 @@ struct kaio_queue_place {
     uint32_t stall_ns;                 // of on_stall
     struct kaio_latencies *latencies;  // or NULL
     kaio_stall_handler *on_stall;
-    void *stall_context;
+    struct kaio_extras *extras;  // NULL: no option asked for any
     uint64_t stall_count;
     uint32_t stray_count;  // of these two nobody makes 2^32
     uint32_t overlap_count;

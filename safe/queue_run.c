@@ -9,6 +9,7 @@
 #include "queue_steps.h"
 #include "queue_wake.h"
 #include "request.h"
+#include "rest.h"
 
 // How long a run sleeps at most while a wake would not end its sleep.
 enum { UNWAKEABLE_NS = 5000000 };
@@ -27,16 +28,22 @@ struct run {
 
 // ---- one outcome ----
 
-// count_latency counts a request whose event is the first of `count` in the ring: the clock is read
-// once for all of them.
-static __attribute__((noinline)) void count_latency(struct run *run, const struct kaio_slot *slot,
-                                                    uint32_t count) {
+// goes_on does what an event means besides the end of a request: it is the first of `count` in the
+// ring, for all of which the clock is read once. True: the request has not ended.
+static __attribute__((noinline)) bool goes_on(struct run *run, struct kaio_slot *slot,
+                                              uint32_t count) {
     if (run->seen_count == 0) {
         run->seen_count = count;
-        run->seen_ns = kaio_queue_now_ns(run->queue);
+        run->seen_ns = run->queue->latencies == NULL ? 0 : kaio_queue_now_ns(run->queue);
     }
     --run->seen_count;
-    kaio_queue_count_latency(run->queue, slot, run->seen_ns);
+    if (kaio_rest_go_on(run->queue, slot)) {
+        return true;
+    }
+    if (run->queue->latencies != NULL) {
+        kaio_queue_count_latency(run->queue, slot, run->seen_ns);
+    }
+    return false;
 }
 
 // next_done gives a request that has ended, and is free once it was handed out, or NULL when none
@@ -62,8 +69,8 @@ static inline struct kaio_slot *next_done(struct run *run) {
         kaio_raw_ring_consume(&queue->consumer, 1);  // a handler may reap, too
         struct kaio_slot *slot = kaio_queue_claim(queue, data, result);
         if (KAIO_LIKELY(slot != NULL)) {
-            if (KAIO_UNLIKELY(queue->latencies != NULL)) {
-                count_latency(run, slot, count);
+            if (KAIO_UNLIKELY(queue->settles_slowly != 0) && goes_on(run, slot, count)) {
+                continue;
             }
             kaio_request_settle(queue, slot, kaio_slot_kind(kaio_slot_load(slot)));
             return slot;
@@ -97,6 +104,7 @@ __attribute__((noinline)) static void end_slowly(struct kaio_queue_place *queue,
     kaio_verdict verdict = kaio_queue_judge(queue, slot);
     out_result->outcome = verdict.transfer;
     out_result->os_error = verdict.os_error;
+    out_result->met_end = verdict.met_end;
     out_result->refusal = kaio_queue_refusal_of(slot);
     out_result->moved_bytes = verdict.moved_bytes;
     out_result->range = kaio_slot_range(slot);
@@ -120,6 +128,7 @@ __attribute__((always_inline)) static inline void end_transfer(struct kaio_queue
     out_result->range = kaio_slot_range(slot);
     out_result->buffer = (kaio_buffer *)slot->memory;
     out_result->outcome = kaio_request_end_usual(queue, slot, kind, &out_result->moved_bytes);
+    out_result->met_end = out_result->outcome == KAIO_TRANSFER_END;
 }
 
 __attribute__((always_inline)) static inline void hand_out_read(struct run *run,
@@ -401,6 +410,7 @@ static kaio_completion into_completion(const kaio_read_result *result, kaio_oper
                                        uint64_t user) {
     return (kaio_completion){.operation = operation,
                              .transfer = result->outcome,
+                             .met_end = result->met_end,
                              .os_error = result->os_error,
                              .refusal = result->refusal,
                              .range = result->range,

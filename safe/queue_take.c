@@ -4,6 +4,7 @@
 #include "queue_observe.h"
 #include "queue_steps.h"
 #include "request.h"
+#include "rest.h"
 #include "vector.h"
 
 kaio_status kaio_queue_refusal_of(const struct kaio_slot *slot) {
@@ -44,6 +45,7 @@ kaio_verdict kaio_queue_judge(struct kaio_queue_place *queue, const struct kaio_
         verdict.moved_bytes = 0;
     }
     // Of the three outcomes, those of the two other kinds of operations are PENDING, which is 0.
+    kaio_rest_judge(queue, slot, &verdict);
     uint32_t outcome = (uint32_t)verdict.transfer | (uint32_t)verdict.sync | (uint32_t)verdict.poll;
     kaio_queue_count_outcome(queue, (uint32_t)operation, outcome, verdict.moved_bytes);
     return verdict;
@@ -57,6 +59,7 @@ static void judge(struct kaio_queue_place *queue, const struct kaio_slot *slot,
     out_completion->sync = verdict.sync;
     out_completion->poll = verdict.poll;
     out_completion->events = verdict.events;
+    out_completion->met_end = verdict.met_end;
     out_completion->os_error = verdict.os_error;
     out_completion->moved_bytes = verdict.moved_bytes;
     out_completion->refusal = kaio_queue_refusal_of(slot);
@@ -134,6 +137,7 @@ __attribute__((always_inline)) static inline bool take_usual(struct kaio_queue_p
     out_completion->segment_count = 0;
     out_completion->transfer =
         kaio_request_end_usual(queue, slot, kind, &out_completion->moved_bytes);
+    out_completion->met_end = out_completion->transfer == KAIO_TRANSFER_END;
     return true;
 }
 
@@ -147,12 +151,24 @@ struct vault {
     uint32_t needed_count;  // of FOUND_TOO_LONG
 };
 
+// reap looks for events, and sends the rests of short transfers among them: whoever only takes may
+// wait for nothing else. What it sends may be over at once.
+static void reap(struct kaio_queue_place *queue) {
+    kaio_queue_reap(queue);
+    struct kaio_extras *extras = queue->extras;
+    while (extras != NULL && extras->has_staged_rest != 0) {
+        extras->has_staged_rest = 0;
+        (void)kaio_queue_send(queue);
+        kaio_queue_reap(queue);
+    }
+}
+
 // take_one hands over the oldest finished request, if there is one that fits.
 static enum found take_one(struct kaio_queue_place *queue, struct vault *vault,
                            kaio_completion *out_completion) {
     kaio_request_collect_strays(queue);
     if (queue->finished_head == KAIO_NO_SLOT) {
-        kaio_queue_reap(queue);
+        reap(queue);
         if (queue->finished_head == KAIO_NO_SLOT) {
             return FOUND_NONE;
         }

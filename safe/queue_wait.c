@@ -11,33 +11,42 @@
 #include "queue_send.h"
 #include "queue_steps.h"
 #include "request.h"
+#include "rest.h"
 
 enum { NS_PER_S = 1000000000 };
 
 // ---- reap ----
 
-// settle finishes the request that an event names, and returns its slot; NULL: it names none.
-__attribute__((always_inline)) static inline struct kaio_slot *settle(
-    struct kaio_queue_place *queue, const struct kaio_raw_event *event) {
-    // Once: the ring is memory that a stray pointer may write to at any time. And the kernel wrote
-    // it, which the analyser cannot see.
-    // NOLINTNEXTLINE(clang-analyzer-core.uninitialized.Assign)
-    uint64_t data = *(const volatile uint64_t *)&event->data;
+// data_of reads it once: the ring is memory that a stray pointer may write to at any time.
+static inline uint64_t data_of(const struct kaio_raw_event *event) {
+    // The kernel wrote it, which the analyser cannot see.
+    // NOLINTNEXTLINE(clang-analyzer-core.uninitialized.UndefReturn)
+    return *(const volatile uint64_t *)&event->data;
+}
+
+// settle finishes the request that an event names, if it names one.
+__attribute__((always_inline)) static inline void settle(struct kaio_queue_place *queue,
+                                                         const struct kaio_raw_event *event) {
+    uint64_t data = data_of(event);
     struct kaio_slot *slot = kaio_queue_claim(queue, data, event->res);
     if (KAIO_LIKELY(slot != NULL)) {
         kaio_request_finish_claimed(queue, slot, (uintptr_t)data);
     }
-    return slot;
 }
 
-// settle_timed is kaio_queue_settle where latencies are kept.
-static __attribute__((noinline)) void settle_timed(struct kaio_queue_place *queue,
-                                                   const struct kaio_raw_event *events,
-                                                   long count) {
-    int64_t at_ns = kaio_queue_now_ns(queue);
+// settle_slowly is kaio_queue_settle where an event is more than the end of a request.
+static __attribute__((noinline)) void settle_slowly(struct kaio_queue_place *queue,
+                                                    const struct kaio_raw_event *events,
+                                                    long count) {
+    int64_t at_ns = queue->latencies == NULL ? 0 : kaio_queue_now_ns(queue);
     for (long k = 0; k < count; ++k) {
-        const struct kaio_slot *slot = settle(queue, &events[k]);
-        if (slot != NULL) {
+        uint64_t data = data_of(&events[k]);
+        struct kaio_slot *slot = kaio_queue_claim(queue, data, events[k].res);
+        if (slot == NULL || kaio_rest_go_on(queue, slot)) {
+            continue;
+        }
+        kaio_request_finish_claimed(queue, slot, (uintptr_t)data);
+        if (queue->latencies != NULL) {
             kaio_queue_count_latency(queue, slot, at_ns);
         }
     }
@@ -46,12 +55,12 @@ static __attribute__((noinline)) void settle_timed(struct kaio_queue_place *queu
 __attribute__((always_inline)) static inline void settle_all(struct kaio_queue_place *queue,
                                                              const struct kaio_raw_event *events,
                                                              long count) {
-    if (KAIO_UNLIKELY(queue->latencies != NULL)) {
-        settle_timed(queue, events, count);
+    if (KAIO_UNLIKELY(queue->settles_slowly != 0)) {
+        settle_slowly(queue, events, count);
         return;
     }
     for (long k = 0; k < count; ++k) {
-        (void)settle(queue, &events[k]);
+        settle(queue, &events[k]);
     }
 }
 

@@ -6,6 +6,7 @@
 #include "file_pin.h"
 #include "kaio/safe/buffer.h"
 #include "memory.h"
+#include "rest.h"
 #include "vector.h"
 
 kaio_status kaio_request_full(const struct kaio_queue_place *queue) {
@@ -281,14 +282,6 @@ static void hold(struct kaio_queue_place *queue, struct kaio_slot *slot) {
     *link = (uint32_t)(slot - queue->slots);
 }
 
-static struct kaio_file_place *file_of(const struct kaio_queue_place *queue,
-                                       const struct kaio_slot *slot) {
-    struct kaio_file_place *file =
-        kaio_file_at(kaio_bits_index(queue->attachments[slot->attachment].bits));
-    assert(file != NULL);
-    return file;
-}
-
 // A span is the bytes of a file that a request uses: none of a sync or poll, which ask for no
 // bytes, and none where offsets do not say which.
 struct span {
@@ -298,18 +291,12 @@ struct span {
     bool is_write;
 };
 
-static bool is_append(const struct kaio_file_place *file, const struct kaio_slot *slot) {
-    uint32_t flags = (uint32_t)slot->iocb.aio_rw_flags;
-    return (flags & KAIO_RAW_RWF_APPEND) != 0 ||
-           (file->is_appending && (flags & KAIO_RAW_RWF_NOAPPEND) == 0);
-}
-
 static struct span span_of(const struct kaio_queue_place *queue, const struct kaio_slot *slot) {
-    const struct kaio_file_place *file = file_of(queue, slot);
+    const struct kaio_file_place *file = kaio_request_file(queue, slot);
     bool is_write = kaio_kind_is_write(kaio_slot_kind(kaio_slot_load(slot)));
-    bool has_span = file->has_offsets && !(is_write && is_append(file, slot));
+    bool has_span = file->has_offsets && !(is_write && kaio_request_is_append(file, slot));
     uint64_t first = (uint64_t)slot->iocb.aio_offset;
-    uint64_t size = has_span ? kaio_slot_asked_bytes(slot) : 0;
+    uint64_t size = has_span ? kaio_rest_left_bytes(queue, slot) : 0;
     return (struct span){.file = file, .first = first, .end = first + size, .is_write = is_write};
 }
 
@@ -357,8 +344,9 @@ void kaio_request_settle_sync(const struct kaio_queue_place *queue, struct kaio_
     kaio_verdict verdict = kaio_verdict_from_ending(ending);
     bool counts = verdict.sync == KAIO_SYNC_SYNCED || verdict.sync == KAIO_SYNC_FAILED;
     int32_t first_error = 0;
-    bool is_first = counts && atomic_compare_exchange_strong(&file_of(queue, sync)->sync_error,
-                                                             &first_error, verdict.os_error);
+    bool is_first =
+        counts && atomic_compare_exchange_strong(&kaio_request_file(queue, sync)->sync_error,
+                                                 &first_error, verdict.os_error);
     if (counts && !is_first) {
         kaio_slot_set_result(sync, -(int64_t)first_error);
     }
@@ -367,7 +355,7 @@ void kaio_request_settle_sync(const struct kaio_queue_place *queue, struct kaio_
 // release_sync lets a sync that waits for nothing go: to the kernel, or back to the caller, when
 // the file has an error or a write before it has.
 static void release_sync(struct kaio_queue_place *queue, struct kaio_slot *sync) {
-    int32_t error = atomic_load(&file_of(queue, sync)->sync_error);
+    int32_t error = atomic_load(&kaio_request_file(queue, sync)->sync_error);
     if (error == 0 && (sync->flags & KAIO_SLOT_WAS_PRECEDED) == 0) {
         kaio_request_append_staged(queue, sync);
         return;
@@ -448,6 +436,7 @@ void kaio_request_cancel_staged(struct kaio_queue_place *queue, struct kaio_slot
     --queue->staged_count;
     slot->flags |= KAIO_SLOT_WAS_CANCELLED;
     kaio_slot_set_result(slot, 0);
+    kaio_rest_fold(queue, slot);
     kaio_request_finish(queue, slot);
     kaio_queue_raise(queue);
 }

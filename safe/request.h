@@ -118,6 +118,23 @@ static inline struct kaio_slot *kaio_request_take_slot(struct kaio_queue_place *
     return slot;
 }
 
+// kaio_request_file is the file of a request, which pins it.
+static inline struct kaio_file_place *kaio_request_file(const struct kaio_queue_place *queue,
+                                                        const struct kaio_slot *slot) {
+    struct kaio_file_place *file =
+        kaio_file_at(kaio_bits_index(queue->attachments[slot->attachment].bits));
+    assert(file != NULL);
+    return file;
+}
+
+// kaio_request_is_append tells whether a write of `file` goes to its end, whatever its offset is.
+static inline bool kaio_request_is_append(const struct kaio_file_place *file,
+                                          const struct kaio_slot *slot) {
+    uint32_t flags = (uint32_t)slot->iocb.aio_rw_flags;
+    return (flags & KAIO_RAW_RWF_APPEND) != 0 ||
+           (file->is_appending && (flags & KAIO_RAW_RWF_NOAPPEND) == 0);
+}
+
 // kaio_request_forbid tells a checker that the kernel may touch the buffer of `slot` from now on;
 // kaio_request_allow, that it may not any more, and has written what the slot's result says.
 static inline void kaio_request_forbid(const struct kaio_slot *slot) {

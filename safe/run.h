@@ -13,6 +13,7 @@
 #ifndef KAIO_SAFE_RUN_H_
 #define KAIO_SAFE_RUN_H_
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "kaio/safe/base.h"
@@ -30,6 +31,7 @@ typedef struct kaio_read_result {
     int32_t os_error;
     kaio_status refusal;
     kaio_range range;
+    bool met_end;
     uint64_t moved_bytes;
     kaio_buffer *buffer;  // the handler's to take, by setting this to NULL; else it is dropped
 } kaio_read_result;

@@ -9,6 +9,7 @@
 #include "memory.h"
 #include "queue_place.h"
 #include "request.h"
+#include "rest.h"
 #include "slots.h"
 #include "vector.h"
 
@@ -97,7 +98,10 @@ static const char *check_slots(const struct kaio_queue_place *queue) {
         if (state != KAIO_SLOT_FREE && !has_pinned_segments(place_segments, slot)) {
             return "a segment's buffer is not pinned";
         }
+        const struct kaio_rest *rest = kaio_rest_of(queue, slot);
+        bool has_rest = rest != NULL && rest->moved_bytes > 0 && kaio_vector_count(slot) > 0;
         segment_count += state != KAIO_SLOT_FREE ? kaio_vector_count(slot) : 0;
+        segment_count += has_rest ? rest->skipped_count : 0;
         if (state != KAIO_SLOT_FREE && slot->memory != 0 && !is_pinned(slot->memory)) {
             return "a request's buffer is not pinned";
         }

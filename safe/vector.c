@@ -7,6 +7,7 @@
 #include "kaio/safe/buffer.h"
 #include "kaio/safe/view.h"
 #include "memory.h"
+#include "rest.h"
 
 struct kaio_segments *kaio_segments_new(uint32_t count) {
     struct kaio_segments *segments =
@@ -49,6 +50,7 @@ static void mark_runs(struct kaio_queue_place *queue) {
 // move_together closes the gaps between the segments that are given out.
 static void move_together(struct kaio_queue_place *queue) {
     struct kaio_segments *segments = queue->segments;
+    kaio_rest_rewind_all(queue);
     mark_runs(queue);
     uint32_t to = 0;
     uint32_t from = 0;
@@ -70,6 +72,7 @@ static void move_together(struct kaio_queue_place *queue) {
     }
     memset(segments->memories + to, 0, (segments->end - to) * sizeof(uintptr_t));
     segments->end = to;
+    kaio_rest_advance_all(queue);
 }
 
 // take_run gives out `count` segments, which the caller made sure of.
