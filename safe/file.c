@@ -169,6 +169,28 @@ kaio_status kaio_file_allow_stall(kaio_file *file) {
     return found != NULL ? kaio_status_ok() : kaio_file_refusal((uintptr_t)file);
 }
 
+void kaio_file_note_late(struct kaio_file_place *file) {
+    kaio_lock(&kaio_files.kind_lock);
+    if (atomic_load(&file->fails_fast)) {
+        atomic_fetch_or(&file->read.is_closed, KAIO_FILE_WAY_LATE);
+        atomic_fetch_or(&file->write.is_closed, KAIO_FILE_WAY_LATE);
+    }
+    kaio_unlock(&kaio_files.kind_lock);
+}
+
+kaio_status kaio_file_set_fail_fast(kaio_file *file, bool is_on) {
+    kaio_process_check();
+    kaio_lock(&kaio_files.kind_lock);
+    struct kaio_file_place *found = find(file);
+    if (found != NULL) {
+        atomic_store(&found->fails_fast, is_on);
+        atomic_fetch_and(&found->read.is_closed, ~(uint32_t)KAIO_FILE_WAY_LATE);
+        atomic_fetch_and(&found->write.is_closed, ~(uint32_t)KAIO_FILE_WAY_LATE);
+    }
+    kaio_unlock(&kaio_files.kind_lock);
+    return found != NULL ? kaio_status_ok() : kaio_file_refusal((uintptr_t)file);
+}
+
 kaio_status kaio_file_clear_sync_error(kaio_file *file, int32_t *out_error) {
     if (out_error == NULL) {
         return kaio_status_make(KAIO_NULL_ARGUMENT, KAIO_SUBJECT_OUTPUT);

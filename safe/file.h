@@ -93,6 +93,14 @@ KAIO_MUST_USE kaio_status kaio_file_allow_stall(kaio_file *file) KAIO_NOEXCEPT;
 KAIO_MUST_USE kaio_status kaio_file_clear_sync_error(kaio_file *file,
                                                      int32_t *out_error) KAIO_NOEXCEPT;
 
+// kaio_file_set_fail_fast has `file` refuse what is new, on whatever queue, once one of its
+// requests was late (late.h): reads, writes and syncs answer TIMED_OUT(file) when they are made,
+// and are not queued behind those that hang. What was made before goes on. Any call begins anew:
+// what was late before is forgotten, and with `is_on` false it stays so.
+//
+// Errors: NULL_ARGUMENT(file), STALE, FORKED.
+KAIO_MUST_USE kaio_status kaio_file_set_fail_fast(kaio_file *file, bool is_on) KAIO_NOEXCEPT;
+
 // kaio_file_attach counts `queue` among the users of `file`. The first request does it by itself; a
 // queue that comes to know more files than it has places forgets those that it does not use.
 KAIO_MUST_USE kaio_status kaio_file_attach(kaio_file *file, kaio_queue *queue) KAIO_NOEXCEPT;

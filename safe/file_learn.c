@@ -288,6 +288,7 @@ int kaio_file_learn(struct kaio_file_place *file, int fd) {
     learn_alignment(file, &subject);
     learn_flags(file, &subject);
     atomic_store_explicit(&file->sync_error, 0, memory_order_relaxed);
+    atomic_store_explicit(&file->fails_fast, false, memory_order_relaxed);
     atomic_store_explicit(&file->forced_rw_flags, can_sleep(&subject) ? KAIO_RAW_RWF_NOWAIT : 0,
                           memory_order_relaxed);
     return 0;

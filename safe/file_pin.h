@@ -13,12 +13,18 @@ enum { KAIO_FILE_OPEN = 1, KAIO_FILE_DROPPED = 2 };
 
 // What is true of the transfers of a file in one direction.
 struct kaio_file_way {
-    uint32_t is_closed;       // 1: the file is not open for it
-    uint32_t mask;            // of what is enforced: the alignment less 1, or 0
-    uint32_t flags_to_check;  // RWF_* that need a look: all but `flags`, and what has conditions
-    uint32_t flags;           // RWF_* that can be had, as far as is known
-    uint32_t align_bytes;     // of file offset and size
+    _Atomic uint32_t is_closed;  // KAIO_FILE_WAY_*: why there are none now; or 0
+    uint32_t mask;               // of what is enforced: the alignment less 1, or 0
+    uint32_t flags_to_check;     // RWF_* that need a look: all but `flags`, and what has conditions
+    uint32_t flags;              // RWF_* that can be had, as far as is known
+    uint32_t align_bytes;        // of file offset and size
 };
+
+enum { KAIO_FILE_WAY_CLOSED = 1, KAIO_FILE_WAY_LATE = 2 };
+
+static inline uint32_t kaio_file_way_closed(const struct kaio_file_way *way) {
+    return atomic_load_explicit(&way->is_closed, memory_order_relaxed);
+}
 
 struct kaio_file_place {
     struct kaio_place place;
@@ -30,6 +36,7 @@ struct kaio_file_place {
     bool has_offsets;         // a transfer's offset says which bytes it uses ...
     bool is_appending;        // ... but of a write without RWF_NOAPPEND
     bool is_alignment_known;  // and enforced
+    _Atomic bool fails_fast;  // once a request of it was late
     kaio_alignment_source alignment_source;
     uint32_t memory_align_bytes;
     uint32_t memory_mask;  // as the ways' masks
@@ -50,6 +57,9 @@ extern _Atomic uint32_t kaio_file_deferred_count;
 static inline struct kaio_file_place *kaio_file_at(uint32_t index) {
     return kaio_table_at(&kaio_files, index, sizeof(struct kaio_file_place));
 }
+
+// kaio_file_note_late closes both ways of a file that fails fast.
+void kaio_file_note_late(struct kaio_file_place *file);
 
 // kaio_file_is_open tells whether `bits` name the open file `file`.
 static inline bool kaio_file_is_open(const struct kaio_file_place *file, uintptr_t bits) {

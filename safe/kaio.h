@@ -11,6 +11,7 @@
 #include "kaio/safe/buffer.h"
 #include "kaio/safe/file.h"
 #include "kaio/safe/handle.h"
+#include "kaio/safe/late.h"
 #include "kaio/safe/observe.h"
 #include "kaio/safe/outcome.h"
 #include "kaio/safe/poll.h"

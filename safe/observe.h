@@ -69,6 +69,8 @@ typedef struct kaio_queue_counters {
     uint64_t stray_count;      // requests given up where they must not be: finished as REFUSED
     uint64_t stall_count;      // io_submits that `on_stall` was called for
     uint64_t overlap_count;    // requests refused as OVERLAP
+    uint64_t late_count;       // requests whose deadline passed before they ended ...
+    uint64_t late_end_count;   // ... and those of them that have ended
     uint64_t continued_count;  // rests that were staged: see kaio_queue_options.continue_limit
 } kaio_queue_counters;
 

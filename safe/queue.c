@@ -100,6 +100,7 @@ void kaio_queue_free_memory(struct kaio_queue_place *queue) {
     kaio_queue_end_wakes(queue);
     if (queue->extras != NULL) {
         free(queue->extras->rests);
+        free(queue->extras->terms);
     }
     free(queue->extras);
     free(queue->latencies);
@@ -121,12 +122,15 @@ static struct kaio_extras *extras_new(const kaio_queue_options *options) {
     }
     extras->stall_context = options->stall_context;
     extras->continue_limit = options->continue_limit;
-    if (options->continue_limit > 0) {
-        extras->rests = calloc(options->depth, sizeof *extras->rests);
-        if (extras->rests == NULL) {
-            free(extras);
-            return NULL;
-        }
+    extras->nearest_ns = INT64_MAX;
+    bool wants_rests = options->continue_limit > 0;
+    extras->rests = wants_rests ? calloc(options->depth, sizeof *extras->rests) : NULL;
+    extras->terms = options->deadlines ? calloc(options->depth, sizeof *extras->terms) : NULL;
+    if ((extras->rests == NULL && wants_rests) || (extras->terms == NULL && options->deadlines)) {
+        free(extras->rests);
+        free(extras->terms);
+        free(extras);
+        return NULL;
     }
     return extras;
 }
@@ -141,9 +145,10 @@ static bool allocate(struct kaio_queue_place *queue, const kaio_queue_options *o
     queue->latencies = options->latency ? calloc(1, sizeof *queue->latencies) : NULL;
     queue->on_stall = options->on_stall;
     queue->stall_ns = options->stall_ns;
-    bool wants_extras = options->on_stall != NULL || options->continue_limit > 0;
+    bool wants_extras =
+        options->on_stall != NULL || options->continue_limit > 0 || options->deadlines;
     queue->extras = wants_extras ? extras_new(options) : NULL;
-    queue->settles_slowly = options->latency || options->continue_limit > 0;
+    queue->settles_slowly = options->latency || options->continue_limit > 0 || options->deadlines;
     queue->segments = options->segment_count > 0 ? kaio_segments_new(options->segment_count) : NULL;
     queue->staged = calloc(depth, sizeof *queue->staged);
     queue->attachments = calloc(queue->attachment_capacity, sizeof *queue->attachments);

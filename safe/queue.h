@@ -76,6 +76,7 @@ typedef struct kaio_queue_options {
     // files without offsets) and not behind bytes that are not a multiple of the alignment, where a
     // direct file has ended. 32 bytes for each request. See kaio_completion.met_end, os_error.
     uint32_t continue_limit;
+    bool deadlines;  // requests may have deadlines of their own: late.h. 24 bytes for each
     // Called when one io_submit(2) took `stall_ns` nanoseconds or longer; NULL is nobody. Two exact
     // looks at the clock for each.
     kaio_stall_handler *on_stall;
@@ -145,7 +146,8 @@ kaio_deadline kaio_deadline_after_ns(int64_t wait_ns) KAIO_NOEXCEPT;
 // fewer where fewer are owed. `*out_ready_count` is what it would yield.
 //
 // A min_count of 0 flushes, looks and never waits. Signals and stops do not end the wait.
-// Errors: TIMED_OUT: `deadline` passed first. NOTHING_TO_WAIT_FOR: nothing is owed.
+// Errors: TIMED_OUT(queue): `deadline` passed first; TIMED_OUT(request): a request's own did, see
+//         kaio_queue_take_late. NOTHING_TO_WAIT_FOR: nothing is owed.
 //         AGAIN(request): nothing is in flight and the kernel takes nothing. OS_ERROR(queue).
 //         In all of them every request stays where it is.
 // Kernel: none when enough is in the ring, otherwise io_getevents(2).
@@ -289,8 +291,8 @@ KAIO_MUST_USE kaio_status kaio_queue_attach(kaio_queue *queue) KAIO_NOEXCEPT;
 // was pushed is finished, to be taken. Idle requests stay.
 //
 // Ownership: `*out_left` is what there is then; it is written on OK, TIMED_OUT, AGAIN and OS_ERROR.
-// Errors:    TIMED_OUT: `deadline` passed first. AGAIN(request), OS_ERROR(queue): as
-//            kaio_queue_wait. Nothing is lost, and draining may be tried again.
+// Errors:    TIMED_OUT, AGAIN(request), OS_ERROR(queue): as kaio_queue_wait. Nothing is lost, and
+// draining may be tried again.
 KAIO_MUST_USE kaio_status kaio_queue_drain(kaio_queue *queue, kaio_deadline deadline,
                                            kaio_queue_counts *out_left) KAIO_NOEXCEPT;
 

@@ -27,29 +27,20 @@ static kaio_status cancel_in_flight(const struct kaio_queue_place *queue, struct
 // cancel asks for the end of the request that `ticket` names in the entered queue.
 static kaio_status cancel(struct kaio_queue_place *queue, kaio_ticket ticket,
                           kaio_cancel_answer *out_answer) {
-    uintptr_t bits = (uintptr_t)ticket.bits;
-    uint32_t index = kaio_bits_index(bits) - queue->first_slot;
-    *out_answer = KAIO_CANCEL_STALE;
-    if (bits != ticket.bits || index >= queue->depth) {
+    struct kaio_slot *slot = kaio_request_of_ticket(queue, ticket);
+    if (slot == NULL) {
+        *out_answer = KAIO_CANCEL_STALE;
         return kaio_status_ok();
     }
-    struct kaio_slot *slot = &queue->slots[index];
-    uintptr_t word = kaio_slot_load(slot);
-    uint32_t state = kaio_word_state(word);
-    if (word != kaio_slot_word(kaio_bits_life(bits), kaio_bits_kind(bits), state)) {
-        return kaio_status_ok();
-    }
-    switch (state) {
+    switch (kaio_word_state(kaio_slot_load(slot))) {
         case KAIO_SLOT_STAGED:
             kaio_request_cancel_staged(queue, slot);
             *out_answer = KAIO_CANCEL_UNSENT;
             return kaio_status_ok();
         case KAIO_SLOT_IN_FLIGHT:
             return cancel_in_flight(queue, slot, out_answer);
-        case KAIO_SLOT_FINISHED:
+        default:  // finished
             *out_answer = KAIO_CANCEL_CANNOT;
-            return kaio_status_ok();
-        default:  // idle: it has no ticket yet
             return kaio_status_ok();
     }
 }

@@ -6,6 +6,7 @@
 #include "queue_steps.h"
 #include "request.h"
 #include "rest.h"
+#include "term.h"
 
 // refusal_of names what a refused request was refused for, where it is more than its errno.
 static kaio_code refusal_of(const struct kaio_slot *slot, int os_error) {
@@ -20,6 +21,7 @@ static void refuse_first(struct kaio_queue_place *queue, int os_error) {
     slot->refusal = (uint16_t)refusal_of(slot, os_error);
     kaio_slot_set_result(slot, -(int64_t)os_error);
     kaio_rest_fold(queue, slot);
+    kaio_term_settle(queue, slot);
     kaio_request_finish(queue, slot);
     kaio_queue_raise(queue);
 }

@@ -119,7 +119,14 @@ static bool was_pushed(const struct kaio_slot *slot) {
     return state == KAIO_SLOT_STAGED || state == KAIO_SLOT_IN_FLIGHT || state == KAIO_SLOT_FINISHED;
 }
 
+// extras_of is what the queue keeps besides, or nothing.
+static const struct kaio_extras *extras_of(const struct kaio_queue_place *queue) {
+    static const struct kaio_extras none;
+    return queue->extras != NULL ? queue->extras : &none;
+}
+
 static kaio_queue_counters counters_of(const struct kaio_queue_place *queue) {
+    const struct kaio_extras *extras = extras_of(queue);
     uint32_t live[KAIO_QUEUE_KIND_COUNT + 1] = {0};
     for (uint32_t i = 0; i < queue->depth; ++i) {
         const struct kaio_slot *slot = &queue->slots[i];
@@ -142,7 +149,9 @@ static kaio_queue_counters counters_of(const struct kaio_queue_place *queue) {
         .stray_count = queue->stray_count,
         .stall_count = queue->stall_count,
         .overlap_count = queue->overlap_count,
-        .continued_count = queue->extras == NULL ? 0 : queue->extras->continued_count};
+        .late_count = extras->late_count,
+        .late_end_count = extras->late_end_count,
+        .continued_count = extras->continued_count};
 }
 
 kaio_status kaio_queue_counters_read(kaio_queue *queue, kaio_queue_counters *out_counters) {
@@ -239,6 +248,7 @@ static const char *state_name(uint32_t state) {
 }
 
 static void dump_queue(FILE *stream, uintptr_t bits, const struct kaio_queue_place *queue) {
+    const struct kaio_extras *extras = extras_of(queue);
     (void)fprintf(stream,
                   "queue=0x%" PRIxPTR " depth=%" PRIu32 " free=%" PRIu32 " idle=%" PRIu32
                   " staged=%" PRIu32 " in_flight=%" PRIu32 " finished=%" PRIu32,
@@ -252,12 +262,13 @@ static void dump_queue(FILE *stream, uintptr_t bits, const struct kaio_queue_pla
     (void)fprintf(stream,
                   " ring=%s latency=%s submits=%" PRIu64 " accepted=%" PRIu64 " again=%" PRIu64
                   " getevents=%" PRIu64 " blocks=%" PRIu64 " duplicates=%" PRIu64 " strays=%" PRIu32
-                  " stalls=%" PRIu64 " overlaps=%" PRIu32 " continued=%" PRIu64 "\n",
+                  " stalls=%" PRIu64 " overlaps=%" PRIu32 " continued=%" PRIu64 " late=%" PRIu64
+                  " late_ends=%" PRIu64 "\n",
                   yes_or_no(queue->consumer.ring != NULL), yes_or_no(queue->latencies != NULL),
                   queue->submit_count, queue->accepted_count, queue->again_count,
                   queue->getevents_count, queue->block_count, queue->duplicate_count,
                   queue->stray_count, queue->stall_count, queue->overlap_count,
-                  queue->extras == NULL ? 0 : queue->extras->continued_count);
+                  extras->continued_count, extras->late_count, extras->late_end_count);
 }
 
 static void dump_asked(FILE *stream, const struct kaio_slot *slot, kaio_operation operation) {

@@ -66,6 +66,14 @@ struct kaio_rest {
     uint32_t met_end;
 };
 
+// A kaio_term is the deadline of a request: see term.h.
+struct kaio_term {
+    uintptr_t bits;  // the ticket of the request
+    int64_t at_ns;
+    uint32_t state;
+    uint32_t unused;
+};
+
 // What a queue keeps besides where an option asks for it.
 struct kaio_extras {
     void *stall_context;
@@ -73,6 +81,10 @@ struct kaio_extras {
     uint32_t continue_limit;   // 0 also when the queue ends
     uint32_t has_staged_rest;  // since a take sent what was staged
     uint64_t continued_count;
+    struct kaio_term *terms;  // [slot]; NULL: requests have no deadlines
+    int64_t nearest_ns;  // no deadline that was not told of is earlier; INT64_MAX: there is none
+    uint64_t late_count;
+    uint64_t late_end_count;
 };
 
 struct kaio_queue_place {

@@ -10,6 +10,7 @@
 #include "queue_wake.h"
 #include "request.h"
 #include "rest.h"
+#include "term.h"
 
 // How long a run sleeps at most while a wake would not end its sleep.
 enum { UNWAKEABLE_NS = 5000000 };
@@ -40,6 +41,7 @@ static __attribute__((noinline)) bool goes_on(struct run *run, struct kaio_slot 
     if (kaio_rest_go_on(run->queue, slot)) {
         return true;
     }
+    kaio_term_settle(run->queue, slot);
     if (run->queue->latencies != NULL) {
         kaio_queue_count_latency(run->queue, slot, run->seen_ns);
     }
@@ -249,7 +251,8 @@ static inline bool hand_out(struct run *run, struct kaio_slot *slot) {
 // ---- the loop ----
 
 // block sleeps until there is an event or a wake. OK also when it was interrupted.
-static kaio_status block(struct kaio_queue_place *queue, kaio_deadline deadline) {
+static kaio_status block(struct kaio_queue_place *queue, kaio_deadline last) {
+    kaio_deadline deadline = kaio_term_cut(queue, last);
     if (kaio_queue_spin(queue, 1, deadline, &queue->is_woken)) {
         return kaio_status_ok();
     }
@@ -277,6 +280,21 @@ static bool is_over(kaio_deadline deadline) {
 
 static bool is_owed(const struct kaio_queue_place *queue) {
     return queue->in_flight_count + queue->staged_count + queue->finished_count > 0;
+}
+
+// tell_late hands out what is late. False: as step_in.
+static __attribute__((noinline)) bool tell_late(struct run *run) {
+    kaio_late late;
+    while (kaio_term_take(run->queue, &late)) {
+        step_out();
+        if (run->handlers->on_late != NULL) {
+            run->handlers->on_late(run->context, &late);
+        }
+        if (!step_in(run)) {
+            return false;
+        }
+    }
+    return true;
 }
 
 // next_turn asks what to do next. False: as step_in.
@@ -319,6 +337,9 @@ static kaio_status go_on(struct run *run, kaio_deadline deadline) {
             if (KAIO_UNLIKELY(!hand_out(run, slot))) {
                 return broken_off(run);
             }
+        }
+        if (KAIO_UNLIKELY(queue->extras != NULL) && !tell_late(run)) {
+            return broken_off(run);
         }
         kaio_turn turn;
         if (!next_turn(run, &turn)) {

@@ -53,6 +53,9 @@ bool kaio_queue_time_left(kaio_deadline deadline, int64_t limit_ns,
                           struct kaio_raw_old_timespec *storage,
                           struct kaio_raw_old_timespec **out_timeout);
 
+// kaio_queue_clock_ns is now, as deadlines have it.
+int64_t kaio_queue_clock_ns(void);
+
 // kaio_queue_spin looks at the ring for as long as the options say, and not past `deadline`. True:
 // `count` events are there, or `*stop`, if there is one, is not 0.
 bool kaio_queue_spin(const struct kaio_queue_place *queue, uint32_t count, kaio_deadline deadline,

@@ -12,6 +12,7 @@
 #include "queue_steps.h"
 #include "request.h"
 #include "rest.h"
+#include "term.h"
 
 enum { NS_PER_S = 1000000000 };
 
@@ -46,6 +47,7 @@ static __attribute__((noinline)) void settle_slowly(struct kaio_queue_place *que
             continue;
         }
         kaio_request_finish_claimed(queue, slot, (uintptr_t)data);
+        kaio_term_settle(queue, slot);
         if (queue->latencies != NULL) {
             kaio_queue_count_latency(queue, slot, at_ns);
         }
@@ -115,7 +117,7 @@ void kaio_queue_reap(struct kaio_queue_place *queue) {
 
 // ---- wait ----
 
-static int64_t now_ns(void) {
+int64_t kaio_queue_clock_ns(void) {
     struct timespec now;
     (void)clock_gettime(CLOCK_MONOTONIC, &now);
     return (int64_t)now.tv_sec * NS_PER_S + now.tv_nsec;
@@ -125,7 +127,7 @@ kaio_deadline kaio_deadline_after_ns(int64_t wait_ns) {
     if (wait_ns <= 0) {
         return kaio_deadline_now();
     }
-    int64_t now = now_ns();
+    int64_t now = kaio_queue_clock_ns();
     return wait_ns > INT64_MAX - now ? kaio_deadline_never() : kaio_deadline_at_ns(now + wait_ns);
 }
 
@@ -136,7 +138,7 @@ bool kaio_queue_time_left(kaio_deadline deadline, int64_t limit_ns,
     const int64_t day_ns = INT64_C(86400) * NS_PER_S;
     int64_t left_ns = INT64_MAX;
     if (deadline.at_ns != INT64_MAX) {
-        left_ns = deadline.at_ns <= 0 ? 0 : deadline.at_ns - now_ns();
+        left_ns = deadline.at_ns <= 0 ? 0 : deadline.at_ns - kaio_queue_clock_ns();
         if (left_ns <= 0) {
             return false;
         }
@@ -166,7 +168,7 @@ bool kaio_queue_spin(const struct kaio_queue_place *queue, uint32_t count, kaio_
     if (KAIO_LIKELY(queue->spin_ns == 0) || queue->consumer.ring == NULL) {
         return false;
     }
-    int64_t end_ns = now_ns() + queue->spin_ns;
+    int64_t end_ns = kaio_queue_clock_ns() + queue->spin_ns;
     end_ns = end_ns < deadline.at_ns ? end_ns : deadline.at_ns;
     do {
         for (int i = 0; i < LOOKS_PER_TIME; ++i) {
@@ -176,18 +178,20 @@ bool kaio_queue_spin(const struct kaio_queue_place *queue, uint32_t count, kaio_
             }
             relax();
         }
-    } while (now_ns() < end_ns);
+    } while (kaio_queue_clock_ns() < end_ns);
     return false;
 }
 
-// block waits once for events that are owed. OK also when it was interrupted: the caller looks
-// again.
-static kaio_status block(struct kaio_queue_place *queue, uint32_t wanted_count,
-                         kaio_deadline deadline, struct kaio_mask *mask) {
+// block waits once for events that are owed. OK also when it was interrupted, or a request's own
+// deadline has passed: the caller looks again.
+static kaio_status block(struct kaio_queue_place *queue, uint32_t wanted_count, kaio_deadline last,
+                         struct kaio_mask *mask) {
+    kaio_deadline deadline = kaio_term_cut(queue, last);
     struct kaio_raw_old_timespec storage;
     struct kaio_raw_old_timespec *timeout;
     if (!kaio_queue_time_left(deadline, INT64_MAX, &storage, &timeout)) {
-        return kaio_status_make(KAIO_TIMED_OUT, KAIO_SUBJECT_QUEUE);
+        return deadline.at_ns < last.at_ns ? kaio_status_ok()
+                                           : kaio_status_make(KAIO_TIMED_OUT, KAIO_SUBJECT_QUEUE);
     }
     // With something still to be sent one event is enough: its place may be what the kernel lacks.
     uint32_t min_count = queue->staged_first < queue->staged_end ? 1 : wanted_count;
@@ -244,6 +248,12 @@ static __attribute__((noinline)) kaio_status wait_on(struct kaio_queue_place *qu
         }
         if (mask != NULL && mask->is_interrupted) {
             return kaio_status_make(KAIO_INTERRUPTED, KAIO_SUBJECT_QUEUE);
+        }
+        uint32_t late_count = kaio_term_late_count(queue);
+        if (KAIO_UNLIKELY(late_count > 0)) {
+            kaio_status late = kaio_status_make(KAIO_TIMED_OUT, KAIO_SUBJECT_REQUEST);
+            late.detail = late_count;
+            return late;
         }
         kaio_status status = block(queue, wanted - queue->finished_count, deadline, mask);
         if (!kaio_status_is_ok(status)) {

@@ -7,6 +7,7 @@
 #include "kaio/safe/buffer.h"
 #include "memory.h"
 #include "rest.h"
+#include "term.h"
 #include "vector.h"
 
 kaio_status kaio_request_full(const struct kaio_queue_place *queue) {
@@ -94,8 +95,11 @@ static kaio_status check_flags(const struct kaio_file_place *file,
 static kaio_status look_closer(const struct kaio_file_place *file,
                                const struct kaio_transfer *transfer, uintptr_t address) {
     const struct kaio_file_way *way = kaio_request_way(file, transfer);
-    if (way->is_closed != 0) {
-        return kaio_status_make(KAIO_ACCESS, KAIO_SUBJECT_FILE);
+    uint32_t is_closed = kaio_file_way_closed(way);
+    if (is_closed != 0) {
+        return kaio_status_make(
+            (is_closed & KAIO_FILE_WAY_CLOSED) != 0 ? KAIO_ACCESS : KAIO_TIMED_OUT,
+            KAIO_SUBJECT_FILE);
     }
     if ((address & file->memory_mask) != 0) {
         return misaligned(KAIO_SUBJECT_MEMORY, address, file->memory_mask);
@@ -241,8 +245,17 @@ static struct kaio_slot *prepare_plain(struct kaio_queue_place *queue, const kai
         *out_why = kaio_request_full(queue);
         return NULL;
     }
+    uint32_t attached_before = queue->attachment_count;
     struct kaio_attachment *attachment = kaio_attachment_find(queue, file, out_file, out_why);
-    return attachment == NULL ? NULL : kaio_request_take_slot(queue, kind, attachment);
+    if (attachment == NULL) {
+        return NULL;
+    }
+    bool is_late = (kaio_file_way_closed(&(*out_file)->write) & KAIO_FILE_WAY_LATE) != 0;
+    if (is_late && kind == KAIO_KIND_SYNC) {
+        *out_why = kaio_status_make(KAIO_TIMED_OUT, KAIO_SUBJECT_FILE);
+        return kaio_request_undo_attach(queue, attachment, attached_before);
+    }
+    return kaio_request_take_slot(queue, kind, attachment);
 }
 
 struct kaio_slot *kaio_request_begin_plain(kaio_queue *handle, const kaio_file *file, uint32_t kind,
@@ -437,8 +450,22 @@ void kaio_request_cancel_staged(struct kaio_queue_place *queue, struct kaio_slot
     slot->flags |= KAIO_SLOT_WAS_CANCELLED;
     kaio_slot_set_result(slot, 0);
     kaio_rest_fold(queue, slot);
+    kaio_term_settle(queue, slot);
     kaio_request_finish(queue, slot);
     kaio_queue_raise(queue);
+}
+
+struct kaio_slot *kaio_request_of_ticket(struct kaio_queue_place *queue, kaio_ticket ticket) {
+    uintptr_t bits = (uintptr_t)ticket.bits;
+    uint32_t index = kaio_bits_index(bits) - queue->first_slot;
+    if (bits != ticket.bits || index >= queue->depth) {
+        return NULL;
+    }
+    struct kaio_slot *slot = &queue->slots[index];
+    uintptr_t word = kaio_slot_load(slot);
+    uint32_t state = kaio_word_state(word);
+    bool is_it = word == kaio_slot_word(kaio_bits_life(bits), kaio_bits_kind(bits), state);
+    return is_it && state >= KAIO_SLOT_STAGED ? slot : NULL;  // an idle one has no ticket yet
 }
 
 // find gives the slot and the queue that `bits` name, whatever they are by now, or NULL.

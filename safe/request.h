@@ -69,7 +69,7 @@ static inline bool kaio_request_may_transfer(const struct kaio_file_place *file,
     uint64_t excess =
         (address & file->memory_mask) |
         ((transfer->range.file_offset_bytes | transfer->range.size_bytes) & way->mask) |
-        (transfer->flags.bits & way->flags_to_check) | way->is_closed;
+        (transfer->flags.bits & way->flags_to_check) | kaio_file_way_closed(way);
     return excess == 0;
 }
 
@@ -117,6 +117,9 @@ static inline struct kaio_slot *kaio_request_take_slot(struct kaio_queue_place *
                           memory_order_relaxed);
     return slot;
 }
+
+// kaio_request_of_ticket is the request that was pushed with `ticket` and not taken, or NULL.
+struct kaio_slot *kaio_request_of_ticket(struct kaio_queue_place *queue, kaio_ticket ticket);
 
 // kaio_request_file is the file of a request, which pins it.
 static inline struct kaio_file_place *kaio_request_file(const struct kaio_queue_place *queue,

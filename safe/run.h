@@ -18,6 +18,7 @@
 
 #include "kaio/safe/base.h"
 #include "kaio/safe/handle.h"
+#include "kaio/safe/late.h"
 #include "kaio/safe/outcome.h"
 #include "kaio/safe/queue.h"
 #include "kaio/safe/status.h"
@@ -90,6 +91,9 @@ typedef struct kaio_handlers {
     void (*on_writev)(void *context, uint64_t user, kaio_completion *completion);
     void (*on_sync)(void *context, uint64_t user, const kaio_sync_result *result);
     void (*on_poll)(void *context, uint64_t user, const kaio_poll_result *result);
+    // A request whose deadline has passed, and that goes on: its outcome comes later, to the
+    // others. NULL: nobody is told. See late.h.
+    void (*on_late)(void *context, const kaio_late *late);
     // Once a turn: when all that was there has been handed out, before the run sends again or
     // blocks. NULL is KAIO_TURN_CONTINUE.
     kaio_turn (*on_turn)(void *context);
