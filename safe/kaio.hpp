@@ -178,6 +178,19 @@ class KAIO_OWNER queue : public owner<kaio_queue, kaio_queue_drop> {
         return kaio_queue_cancel(get(), ticket, out_answer);
     }
 
+    KAIO_NEEDS KAIO_MUST_USE kaio_status set_deadline(kaio_ticket ticket,
+                                                      kaio_deadline deadline) noexcept {
+        return kaio_queue_set_deadline(get(), ticket, deadline);
+    }
+
+    KAIO_NEEDS KAIO_MUST_USE kaio_status take_late(kaio_late *out_late) noexcept {
+        return kaio_queue_take_late(get(), out_late);
+    }
+
+    KAIO_NEEDS KAIO_MUST_USE kaio_status next_deadline(kaio_deadline *out_deadline) noexcept {
+        return kaio_queue_next_deadline(get(), out_deadline);
+    }
+
     KAIO_NEEDS KAIO_MUST_USE kaio_status count(kaio_queue_counts *out_counts) noexcept {
         return kaio_queue_count(get(), out_counts);
     }
@@ -247,6 +260,7 @@ class KAIO_OWNER queue : public owner<kaio_queue, kaio_queue_drop> {
     //   void on_writev(uint64_t user, kaio::completion &done);
     //   void on_sync(uint64_t user, const kaio_sync_result &result);
     //   void on_poll(uint64_t user, const kaio_poll_result &result);
+    //   void on_late(const kaio_late &late);
     //   kaio_turn on_turn();
     // One with another signature does not compile. What they throw ends in std::terminate, and so
     // does a `done` that is moved away: its segments are gone when the handler returns.
@@ -290,6 +304,10 @@ class KAIO_OWNER file : public owner<kaio_file, kaio_file_drop> {
 
     KAIO_NEEDS KAIO_MUST_USE kaio_status allow_stall() noexcept {
         return kaio_file_allow_stall(get());
+    }
+
+    KAIO_NEEDS KAIO_MUST_USE kaio_status set_fail_fast(bool is_on) noexcept {
+        return kaio_file_set_fail_fast(get(), is_on);
     }
 
     KAIO_NEEDS KAIO_MUST_USE kaio_status clear_sync_error(int32_t *out_error) noexcept {
@@ -867,6 +885,7 @@ class view_carrier : public carrier<Struct> {
 class completion : public view_carrier<kaio_completion> {
   public:
     using kaio_completion::events;
+    using kaio_completion::met_end;
     using kaio_completion::moved_bytes;
     using kaio_completion::operation;
     using kaio_completion::os_error;
@@ -892,6 +911,7 @@ class completion : public view_carrier<kaio_completion> {
 class read_result : public carrier<kaio_read_result> {
   public:
     using carrier::carrier;
+    using kaio_read_result::met_end;
     using kaio_read_result::moved_bytes;
     using kaio_read_result::os_error;
     using kaio_read_result::outcome;
@@ -1030,6 +1050,7 @@ class handler_calls {
         calls.on_writev = find_on_writev<Handlers>(0);
         calls.on_sync = find_on_sync<Handlers>(0);
         calls.on_poll = find_on_poll<Handlers>(0);
+        calls.on_late = find_on_late<Handlers>(0);
         calls.on_turn = find_on_turn<Handlers>(0);
         return calls;
     }
@@ -1068,6 +1089,10 @@ class handler_calls {
         of(context).on_poll(user, *result);
     }
 
+    static void on_late(void *context, const kaio_late *late) noexcept {
+        of(context).on_late(*late);
+    }
+
     static kaio_turn on_turn(void *context) noexcept {
         return of(context).on_turn();
     }
@@ -1090,6 +1115,7 @@ class handler_calls {
     KAIO_FIND_HANDLER_(on_write, (uint64_t(), std::declval<write_result &>()))
     KAIO_FIND_HANDLER_(on_readv, (uint64_t(), std::declval<completion &>()))
     KAIO_FIND_HANDLER_(on_writev, (uint64_t(), std::declval<completion &>()))
+    KAIO_FIND_HANDLER_(on_late, (std::declval<const kaio_late &>()))
     KAIO_FIND_HANDLER_(on_sync, (uint64_t(), std::declval<const kaio_sync_result &>()))
     KAIO_FIND_HANDLER_(on_poll, (uint64_t(), std::declval<const kaio_poll_result &>()))
     KAIO_FIND_HANDLER_(on_turn, ())

@@ -335,8 +335,8 @@ TEST(CompletionTypeTest, IsTheCompletionOfTheCLayer) {
 // A new field does not compile here: kaio::completion and this test have to learn it.
 TEST(CompletionTypeTest, HasEveryField) {
     kaio_completion plain = {};
-    auto &[operation, transfer, sync, poll, events, os_error, refusal, range, moved_bytes, user,
-           ticket, buffer, view, segments, segment_count] = plain;
+    auto &[operation, transfer, sync, poll, events, met_end, os_error, refusal, range, moved_bytes,
+           user, ticket, buffer, view, segments, segment_count] = plain;
     kaio_segment segment = {};
     segments = &segment;
     segment_count = 1;
@@ -345,6 +345,7 @@ TEST(CompletionTypeTest, HasEveryField) {
     sync = KAIO_SYNC_FAILED;
     poll = KAIO_POLL_READY;
     events.bits = 3;
+    met_end = true;
     os_error = 4;
     refusal.code = 5;
     range.size_bytes = 6;
@@ -359,6 +360,7 @@ TEST(CompletionTypeTest, HasEveryField) {
     EXPECT_EQ(done.sync, sync);
     EXPECT_EQ(done.poll, poll);
     EXPECT_EQ(done.events.bits, events.bits);
+    EXPECT_EQ(done.met_end, met_end);
     EXPECT_EQ(done.os_error, os_error);
     EXPECT_EQ(done.refusal.code, refusal.code);
     EXPECT_EQ(done.range.size_bytes, range.size_bytes);
@@ -378,7 +380,8 @@ TEST(CompletionTypeTest, ResultsOfTheRunLoopAreThoseOfTheCLayerWithEveryField) {
     EXPECT_FALSE(std::is_copy_constructible<kaio::write_result>::value);
     EXPECT_TRUE(std::is_nothrow_move_constructible<kaio::read_result>::value);
     EXPECT_TRUE(std::is_nothrow_move_constructible<kaio::write_result>::value);
-    const kaio_read_result read = {KAIO_TRANSFER_SHORT, 1, {2, 0, 0, 0}, Range(3, 4), 5, nullptr};
+    const kaio_read_result read = {
+        KAIO_TRANSFER_SHORT, 1, {2, 0, 0, 0}, Range(3, 4), true, 5, nullptr};
     const kaio_write_result write = {
         KAIO_TRANSFER_SHORT, 1, {2, 0, 0, 0}, Range(3, 4), 5, nullptr, nullptr};
 
@@ -387,6 +390,7 @@ TEST(CompletionTypeTest, ResultsOfTheRunLoopAreThoseOfTheCLayerWithEveryField) {
 
     EXPECT_EQ(read_copy.outcome, KAIO_TRANSFER_SHORT);
     EXPECT_EQ(write_copy.outcome, KAIO_TRANSFER_SHORT);
+    EXPECT_TRUE(read_copy.met_end);
     EXPECT_EQ(read_copy.os_error, 1);
     EXPECT_EQ(write_copy.os_error, 1);
     EXPECT_EQ(read_copy.refusal.code, 2u);

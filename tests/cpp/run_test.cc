@@ -125,6 +125,51 @@ TEST_F(CppRunTest, EachOutcomeGoesToTheHandlerOfItsOperation) {
     close(fds[0]);
 }
 
+// A poll that is never ready until it is late.
+struct Late {
+    int fd;
+    uint64_t late_user = 0;
+    uint64_t ended_user = 0;
+
+    void on_late(const kaio_late &late) {
+        late_user = late.user;
+        EXPECT_EQ(write(fd, "x", 1), 1);
+    }
+    void on_poll(uint64_t user, const kaio_poll_result &) {
+        EXPECT_EQ(late_user, user) << "not late yet";
+        ended_user = user;
+    }
+};
+
+TEST_F(CppRunTest, WhatIsLateGoesToItsMember) {
+    kaio_queue_options options = {};
+    options.depth = 1;
+    options.deadlines = true;
+    kaio::queue queue;
+    ASSERT_OK(kaio::queue::open(options, &queue));
+    int fds[2];
+    ASSERT_EQ(pipe2(fds, O_CLOEXEC), 0);
+    kaio::file end;
+    ASSERT_OK(kaio::file::adopt(fds[0], &end));
+    ASSERT_OK(end.set_fail_fast(true));
+    kaio_ticket ticket = {};
+    ASSERT_OK(kaio::poll::start(queue, end, kaio_poll_readable(), 7, &ticket));
+    ASSERT_OK(queue.set_deadline(ticket, kaio_deadline_after_ns(1000000)));
+    kaio_deadline next = {};
+    ASSERT_OK(queue.next_deadline(&next));
+    EXPECT_LT(next.at_ns, INT64_MAX);
+
+    Late late = {fds[1]};
+    kaio_run_report report = {};
+    ASSERT_OK(queue.run(late, kaio_deadline_never(), &report));
+
+    EXPECT_EQ(report.ended, KAIO_RUN_IDLE);
+    EXPECT_EQ(late.ended_user, 7u);
+    kaio_late none = {};
+    EXPECT_EQ(queue.take_late(&none).code, KAIO_EMPTY);
+    close(fds[1]);
+}
+
 struct Nothing {};
 
 TEST_F(CppRunTest, OutcomesWithoutAMemberAreDroppedAndCounted) {

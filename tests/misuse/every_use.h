@@ -224,6 +224,21 @@ inline std::vector<Use> UsesOfQueues() {
              return latency.Judge(
                  kaio_queue_submit_latency_read(Handle<kaio_queue>(bits), latency.at()));
          }},
+        {"QueueOfSetDeadline", Kind::kQueue, false,
+         [](C, uintptr_t bits) {
+             return kaio_queue_set_deadline(Handle<kaio_queue>(bits), {}, kaio_deadline_now());
+         }},
+        {"QueueOfTakeLate", Kind::kQueue, false,
+         [](C, uintptr_t bits) {
+             Output<kaio_late> late;
+             return late.Judge(kaio_queue_take_late(Handle<kaio_queue>(bits), late.at()));
+         }},
+        {"QueueOfNextDeadline", Kind::kQueue, false,
+         [](C, uintptr_t bits) {
+             Output<kaio_deadline> deadline;
+             return deadline.Judge(
+                 kaio_queue_next_deadline(Handle<kaio_queue>(bits), deadline.at()));
+         }},
         {"QueueOfDump", Kind::kQueue, false,
          [](C, uintptr_t bits) {
              char text[64] = "";
@@ -350,6 +365,8 @@ inline std::vector<Use> UsesOfFiles() {
              Output<int32_t> error;
              return error.Judge(kaio_file_clear_sync_error(Handle<kaio_file>(bits), error.at()));
          }},
+        {"FileOfSetFailFast", Kind::kFile, false,
+         [](C, uintptr_t bits) { return kaio_file_set_fail_fast(Handle<kaio_file>(bits), true); }},
         {"FileOfAttach", Kind::kFile, false,
          [](C with, uintptr_t bits) {
              return kaio_file_attach(Handle<kaio_file>(bits), with.queue);

@@ -174,6 +174,8 @@ TEST_F(NullTest, ANullOutputIsANullArgument) {
     ExpectNull(output, K(kaio_sync_start(queue_, file_, KAIO_SYNC_DATA, 1, nullptr)));
     ExpectNull(output, K(kaio_poll_start(queue_, file_, kaio_poll_none(), 1, nullptr)));
     ExpectNull(output, K(kaio_queue_cancel(queue_, {}, nullptr)));
+    ExpectNull(output, K(kaio_queue_take_late(queue_, nullptr)));
+    ExpectNull(output, K(kaio_queue_next_deadline(queue_, nullptr)));
 
     EXPECT_EQ(queue, queue_);
 }

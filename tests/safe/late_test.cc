@@ -253,7 +253,10 @@ struct Told {
     std::vector<uint64_t> ended;
 };
 
-TEST_F(LateTest, ARunTellsItsHandler) {
+// A run that sleeps has the kernel reap; one that only polls finds the events in the ring.
+class LateRunTest : public LateTest, public testing::WithParamInterface<bool> {};
+
+TEST_P(LateRunTest, TellsItsHandler) {
     StartPoll(7, 2 * kMs);
     StartPoll(8, 4 * kMs);
     Told told = {fds_[1], {}, {}};
@@ -270,6 +273,8 @@ TEST_F(LateTest, ARunTellsItsHandler) {
         EXPECT_EQ(result->outcome, KAIO_POLL_READY);
         static_cast<Told *>(context)->ended.push_back(user);
     };
+    handlers.on_turn = GetParam() ? [](void *) { return KAIO_TURN_CONTINUE; }
+                                  : [](void *) { return KAIO_TURN_POLL; };
     kaio_run_report report = {};
     EXPECT_OK(
         K(kaio_queue_run(queue_, &handlers, &told, kaio_deadline_after_ns(10000 * kMs), &report)));
@@ -278,6 +283,11 @@ TEST_F(LateTest, ARunTellsItsHandler) {
     EXPECT_EQ(told.ended.size(), 2u);
     EXPECT_EQ(Counters().late_end_count, 2u);
 }
+
+INSTANTIATE_TEST_SUITE_P(All, LateRunTest, testing::Bool(),
+                         [](const testing::TestParamInfo<bool> &run) {
+                             return run.param ? "Asleep" : "Polling";
+                         });
 
 TEST_F(LateTest, ARunWithoutAHandlerGoesOn) {
     StartPoll(7, kMs);

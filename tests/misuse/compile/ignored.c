@@ -23,6 +23,7 @@ extern kaio_range range;
 extern kaio_rw_flags flags;
 extern kaio_priority priority;
 extern kaio_deadline deadline;
+extern kaio_late late;
 extern kaio_queue_options options;
 extern kaio_flush_report flushed;
 extern kaio_destroy_report destroyed;
