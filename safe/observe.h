@@ -59,19 +59,23 @@ typedef struct kaio_queue_counters {
     kaio_transfer_counters writev;
     kaio_sync_counters sync;
     kaio_poll_counters poll;
-    uint64_t flush_count;      // flushes, those of waits included, that had something to send
-    uint64_t submit_count;     // calls of io_submit(2)
-    uint64_t accepted_count;   // requests that the kernel took
-    uint64_t again_count;      // flushes that the kernel was short of memory for
-    uint64_t getevents_count;  // calls of io_getevents(2), and of io_pgetevents(2) to sleep ...
-    uint64_t block_count;      // ... and how many of them could sleep
-    uint64_t duplicate_count;  // events that named no request in flight: ignored
-    uint64_t stray_count;      // requests given up where they must not be: finished as REFUSED
-    uint64_t stall_count;      // io_submits that `on_stall` was called for
-    uint64_t overlap_count;    // requests refused as OVERLAP
-    uint64_t late_count;       // requests whose deadline passed before they ended ...
-    uint64_t late_end_count;   // ... and those of them that have ended
-    uint64_t continued_count;  // rests that were staged: see kaio_queue_options.continue_limit
+    uint64_t flush_count;         // flushes, those of waits included, that had something to send
+    uint64_t submit_count;        // calls of io_submit(2)
+    uint64_t accepted_count;      // requests that the kernel took
+    uint64_t again_count;         // flushes that the kernel was short of memory for
+    uint64_t getevents_count;     // calls of io_getevents(2), and of io_pgetevents(2) to sleep ...
+    uint64_t block_count;         // ... and how many of them could sleep
+    uint64_t duplicate_count;     // events that named no request in flight: ignored
+    uint64_t stray_count;         // requests given up where they must not be: finished as REFUSED
+    uint64_t stall_count;         // io_submits that `on_stall` was called for
+    uint64_t overlap_count;       // requests refused as OVERLAP
+    uint64_t late_count;          // requests whose deadline passed before they ended ...
+    uint64_t late_end_count;      // ... and those of them that have ended
+    uint64_t helped_count;        // transfers that a helper submitted
+    uint64_t nowait_count;        // transfers that were tried with RWF_NOWAIT ...
+    uint64_t nowait_block_count;  // ... that would have blocked, or were refused because of it
+    uint64_t nowait_off_count;    // times that it was left out from then on
+    uint64_t continued_count;     // rests that were staged: see kaio_queue_options.continue_limit
 } kaio_queue_counters;
 
 // kaio_queue_counters_read copies the counters; it looks at each place of the queue once.

@@ -7,6 +7,7 @@
 #include "attach.h"
 #include "checker.h"
 #include "eventfd.h"
+#include "helper.h"
 #include "kernel.h"
 #include "memory.h"
 #include "queue_observe.h"
@@ -58,6 +59,12 @@ static kaio_status setup_failed(int os_error) {
     return status;
 }
 
+// own_failed is the answer when the eventfd or the helpers could not be had.
+static kaio_status own_failed(int os_error) {
+    return os_error == ENOMEM ? kaio_status_make(KAIO_NO_MEMORY, KAIO_SUBJECT_QUEUE)
+                              : kaio_status_os(KAIO_SUBJECT_QUEUE, os_error);
+}
+
 // make_lists makes every slot of a new queue free and every list empty.
 static void make_lists(struct kaio_queue_place *queue) {
     queue->free_head = KAIO_NO_SLOT;
@@ -99,6 +106,7 @@ void kaio_queue_free_memory(struct kaio_queue_place *queue) {
     queue->event_fd = -1;
     kaio_queue_end_wakes(queue);
     if (queue->extras != NULL) {
+        kaio_helpers_end(queue->extras->helpers);
         free(queue->extras->rests);
         free(queue->extras->terms);
     }
@@ -145,10 +153,12 @@ static bool allocate(struct kaio_queue_place *queue, const kaio_queue_options *o
     queue->latencies = options->latency ? calloc(1, sizeof *queue->latencies) : NULL;
     queue->on_stall = options->on_stall;
     queue->stall_ns = options->stall_ns;
-    bool wants_extras =
-        options->on_stall != NULL || options->continue_limit > 0 || options->deadlines;
+    bool wants_extras = options->on_stall != NULL || options->continue_limit > 0 ||
+                        options->deadlines || options->helper_count > 0;
     queue->extras = wants_extras ? extras_new(options) : NULL;
-    queue->settles_slowly = options->latency || options->continue_limit > 0 || options->deadlines;
+    queue->settles_slowly = options->latency || options->continue_limit > 0 || options->deadlines ||
+                            options->helper_count > 0;
+    queue->sends_slowly = options->eventfd || options->helper_count > 0;
     queue->segments = options->segment_count > 0 ? kaio_segments_new(options->segment_count) : NULL;
     queue->staged = calloc(depth, sizeof *queue->staged);
     queue->attachments = calloc(queue->attachment_capacity, sizeof *queue->attachments);
@@ -191,13 +201,15 @@ static kaio_status open_place(struct kaio_queue_place *queue, const kaio_queue_o
     queue->chunk_count = options->chunk_count == 0 ? UINT32_MAX : options->chunk_count;
     kaio_queue_begin_counting(queue);
     queue->ctx = 0;
-    int event_error = options->eventfd ? kaio_eventfd_make(&queue->event_fd) : 0;
-    long error = event_error != 0 ? 0 : kaio_kernel_setup(options->depth, &queue->ctx);
-    if (event_error != 0 || error < 0) {
+    int own_error = options->eventfd ? kaio_eventfd_make(&queue->event_fd) : 0;
+    if (own_error == 0 && options->helper_count > 0) {
+        own_error = kaio_helpers_new(options, &queue->extras->helpers);
+    }
+    long error = own_error != 0 ? 0 : kaio_kernel_setup(options->depth, &queue->ctx);
+    if (own_error != 0 || error < 0) {
         kaio_slots_give_back(queue->slots, queue->first_slot, queue->depth);
         kaio_queue_free_memory(queue);
-        return event_error != 0 ? kaio_status_os(KAIO_SUBJECT_QUEUE, event_error)
-                                : setup_failed((int)-error);
+        return own_error != 0 ? own_failed(own_error) : setup_failed((int)-error);
     }
     find_ring(queue, options->never_ring);
     kaio_thread_at_exit(kaio_queue_end_with_thread);
@@ -216,6 +228,13 @@ static kaio_status check_options(const kaio_queue_options *options) {
     if (options->spin_ns > KAIO_QUEUE_SPIN_NS_MAX) {
         return kaio_status_pair(KAIO_RANGE, KAIO_SUBJECT_OPTIONS, options->spin_ns,
                                 KAIO_QUEUE_SPIN_NS_MAX);
+    }
+    bool is_for_helpers =
+        options->try_nowait || options->offload_buffered || options->offload_extending;
+    if (options->helper_count > KAIO_QUEUE_HELPERS_MAX ||
+        (options->helper_count == 0 && is_for_helpers)) {
+        return kaio_status_pair(KAIO_RANGE, KAIO_SUBJECT_OPTIONS, options->helper_count,
+                                KAIO_QUEUE_HELPERS_MAX);
     }
     if (options->segment_count > KAIO_QUEUE_SEGMENTS_MAX) {
         return kaio_status_pair(KAIO_RANGE, KAIO_SUBJECT_SEGMENTS, options->segment_count,

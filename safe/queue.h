@@ -77,6 +77,17 @@ typedef struct kaio_queue_options {
     // direct file has ended. 32 bytes for each request. See kaio_completion.met_end, os_error.
     uint32_t continue_limit;
     bool deadlines;  // requests may have deadlines of their own: late.h. 24 bytes for each
+    // Threads, up to KAIO_QUEUE_HELPERS_MAX, that call io_submit(2) for transfers which would sleep
+    // in there, so that this thread does not; their outcomes come as all others. They start here
+    // and end with the queue; no signal reaches them; 48 bytes for each request. The three behind
+    // it say which: transfers of files with offsets alone, for polls and syncs do not sleep there.
+    uint32_t helper_count;
+    // Each gets RWF_NOWAIT, and only what would block goes to a helper, which does the whole of it.
+    // Where that was so three times of four, for one device and direction, the flag is left out for
+    // some thousands of requests: it costs a second io_submit each time.
+    bool try_nowait;
+    bool offload_buffered;   // to a helper at once: files without O_DIRECT,
+    bool offload_extending;  // writes behind the end of a file, for an fstat(2) each
     // Called when one io_submit(2) took `stall_ns` nanoseconds or longer; NULL is nobody. Two exact
     // looks at the clock for each.
     kaio_stall_handler *on_stall;
@@ -85,14 +96,15 @@ typedef struct kaio_queue_options {
 } kaio_queue_options;
 
 #define KAIO_QUEUE_SPIN_NS_MAX 1000000u
+#define KAIO_QUEUE_HELPERS_MAX 16u
 
 // kaio_queue_open makes a queue of `options->depth` requests, owned by the calling thread.
 //
 // Everything that the hot path needs is allocated here: at most 160 bytes for each request.
-// Errors: RANGE(depth, segments), RANGE(options): spin_ns. LIMIT(depth): fs.aio-max-nr is reached
-// (detail = fs.aio-nr, the limit).
-//         NO_MEMORY. OS_ERROR(queue): ENOSYS, EPERM where AIO is not allowed; EMFILE for the
-//         eventfd.
+// Errors: RANGE(depth, segments), RANGE(options): spin_ns, helper_count (also 0, where one of the
+//         three behind it is set). LIMIT(depth): fs.aio-max-nr is reached (detail = fs.aio-nr, the
+//         limit). NO_MEMORY. OS_ERROR(queue): ENOSYS, EPERM where AIO is not allowed; EMFILE for
+//         the eventfd; EAGAIN for a helper.
 // Kernel: io_setup(2); costs about 15 us.
 KAIO_MUST_USE kaio_status kaio_queue_open(const kaio_queue_options *options,
                                           kaio_queue **out_queue) KAIO_NOEXCEPT;

@@ -1,6 +1,7 @@
 #include <errno.h>
 
 #include "file_pin.h"
+#include "helper.h"
 #include "kaio/safe/queue.h"
 #include "queue_send.h"
 #include "queue_steps.h"
@@ -14,16 +15,21 @@ static kaio_code refusal_of(const struct kaio_slot *slot, int os_error) {
     return is_forced && os_error == EOPNOTSUPP ? KAIO_CAN_STALL : KAIO_OS_ERROR;
 }
 
-static void refuse_first(struct kaio_queue_place *queue, int os_error) {
+// refuse_first ends the first staged request. False: it is with a helper instead.
+static bool refuse_first(struct kaio_queue_place *queue, int os_error) {
     struct kaio_slot *slot = kaio_slot_of(queue->staged[queue->staged_first]);
     ++queue->staged_first;
     --queue->staged_count;
+    if (kaio_helper_retry(queue, slot, os_error)) {
+        return false;
+    }
     slot->refusal = (uint16_t)refusal_of(slot, os_error);
     kaio_slot_set_result(slot, -(int64_t)os_error);
     kaio_rest_fold(queue, slot);
     kaio_term_settle(queue, slot);
     kaio_request_finish(queue, slot);
     kaio_queue_raise(queue);
+    return true;
 }
 
 // The kernel takes nothing now and may later; nothing is wrong with the request.
@@ -38,15 +44,24 @@ bool kaio_queue_send_refused(struct kaio_queue_place *queue, long answer,
         ++queue->again_count;
         return false;
     }
-    refuse_first(queue, (int)-answer);
-    ++report->refused_count;
+    bool is_refused = refuse_first(queue, (int)-answer);
+    report->refused_count += is_refused;
+    report->accepted_count += !is_refused;
     return true;
 }
 
-void kaio_queue_ask_for_events(struct kaio_queue_place *queue) {
+static void ask_for_events(struct kaio_queue_place *queue) {
     for (uint32_t i = queue->staged_first; i < queue->staged_end; ++i) {
         kaio_raw_set_eventfd(queue->staged[i], queue->event_fd);
     }
+}
+
+uint32_t kaio_queue_prepare(struct kaio_queue_place *queue) {
+    if (queue->event_fd >= 0) {
+        ask_for_events(queue);
+    }
+    bool is_helped = kaio_has_helpers(queue) && queue->staged_first < queue->staged_end;
+    return is_helped ? kaio_helper_prepare(queue, kaio_queue_now_ns(queue)) : 0;
 }
 
 #ifndef NDEBUG

@@ -151,6 +151,10 @@ static kaio_queue_counters counters_of(const struct kaio_queue_place *queue) {
         .overlap_count = queue->overlap_count,
         .late_count = extras->late_count,
         .late_end_count = extras->late_end_count,
+        .helped_count = extras->helped_count,
+        .nowait_count = extras->nowait_count,
+        .nowait_block_count = extras->nowait_block_count,
+        .nowait_off_count = extras->nowait_off_count,
         .continued_count = extras->continued_count};
 }
 
@@ -263,12 +267,15 @@ static void dump_queue(FILE *stream, uintptr_t bits, const struct kaio_queue_pla
                   " ring=%s latency=%s submits=%" PRIu64 " accepted=%" PRIu64 " again=%" PRIu64
                   " getevents=%" PRIu64 " blocks=%" PRIu64 " duplicates=%" PRIu64 " strays=%" PRIu32
                   " stalls=%" PRIu64 " overlaps=%" PRIu32 " continued=%" PRIu64 " late=%" PRIu64
-                  " late_ends=%" PRIu64 "\n",
+                  " late_ends=%" PRIu64 " helped=%" PRIu64 " nowait=%" PRIu64
+                  " nowait_blocks=%" PRIu64 " nowait_offs=%" PRIu64 "\n",
                   yes_or_no(queue->consumer.ring != NULL), yes_or_no(queue->latencies != NULL),
                   queue->submit_count, queue->accepted_count, queue->again_count,
                   queue->getevents_count, queue->block_count, queue->duplicate_count,
                   queue->stray_count, queue->stall_count, queue->overlap_count,
-                  extras->continued_count, extras->late_count, extras->late_end_count);
+                  extras->continued_count, extras->late_count, extras->late_end_count,
+                  extras->helped_count, extras->nowait_count, extras->nowait_block_count,
+                  extras->nowait_off_count);
 }
 
 static void dump_asked(FILE *stream, const struct kaio_slot *slot, kaio_operation operation) {

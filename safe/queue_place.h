@@ -83,6 +83,11 @@ struct kaio_extras {
     uint64_t continued_count;
     struct kaio_term *terms;  // [slot]; NULL: requests have no deadlines
     int64_t nearest_ns;  // no deadline that was not told of is earlier; INT64_MAX: there is none
+    struct kaio_helpers *helpers;  // NULL: none
+    uint64_t helped_count;
+    uint64_t nowait_count;
+    uint64_t nowait_block_count;
+    uint64_t nowait_off_count;
     uint64_t late_count;
     uint64_t late_end_count;
 };
@@ -117,7 +122,8 @@ struct kaio_queue_place {
     uint32_t sync_epoch;
     uint8_t has_pgetevents;  // 0: the kernel was not asked yet, or has it not
     uint8_t refuses_overlaps;
-    uint16_t settles_slowly;  // an event is more than the end of a request: kaio_queue_settle
+    uint8_t settles_slowly;  // an event is more than the end of a request: kaio_queue_settle
+    uint8_t sends_slowly;    // kaio_queue_prepare is to be called before a flush
 
     struct kaio_attachment *attachments;
     uintptr_t recent_bits;  // what was found last: see attach.h

@@ -1,5 +1,6 @@
 #include "kaio/safe/run.h"
 
+#include "helper.h"
 #include "kaio/safe/buffer.h"
 #include "kaio/safe/view.h"
 #include "memory.h"
@@ -38,7 +39,7 @@ static __attribute__((noinline)) bool goes_on(struct run *run, struct kaio_slot 
         run->seen_ns = run->queue->latencies == NULL ? 0 : kaio_queue_now_ns(run->queue);
     }
     --run->seen_count;
-    if (kaio_rest_go_on(run->queue, slot)) {
+    if (kaio_helper_settle(run->queue, slot) || kaio_rest_go_on(run->queue, slot)) {
         return true;
     }
     kaio_term_settle(run->queue, slot);

@@ -22,8 +22,9 @@
 bool kaio_queue_send_refused(struct kaio_queue_place *queue, long answer,
                              kaio_flush_report *report);
 
-// kaio_queue_ask_for_events has the kernel raise the eventfd for all that is about to be sent.
-void kaio_queue_ask_for_events(struct kaio_queue_place *queue);
+// kaio_queue_prepare has the kernel raise the eventfd for all that is about to be sent, and gives
+// the helpers what is theirs: returns how many requests that were.
+uint32_t kaio_queue_prepare(struct kaio_queue_place *queue);
 
 #ifndef NDEBUG
 // kaio_queue_sound_count tells how many of the first `count` staged requests may be sent together:
@@ -57,8 +58,8 @@ static inline void kaio_queue_mark_sent(struct kaio_queue_place *queue, uint32_t
 __attribute__((always_inline)) static inline kaio_flush_report kaio_queue_send_inline(
     struct kaio_queue_place *queue) {
     kaio_flush_report report = {.accepted_count = 0};
-    if (KAIO_UNLIKELY(queue->event_fd >= 0)) {
-        kaio_queue_ask_for_events(queue);
+    if (KAIO_UNLIKELY(queue->sends_slowly != 0)) {
+        report.accepted_count = kaio_queue_prepare(queue);
     }
     int64_t now_ns = 0;
     if (queue->staged_first < queue->staged_end) {

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <time.h>
 
+#include "helper.h"
 #include "kaio/safe/queue.h"
 #include "kernel.h"
 #include "queue_mask.h"
@@ -43,7 +44,7 @@ static __attribute__((noinline)) void settle_slowly(struct kaio_queue_place *que
     for (long k = 0; k < count; ++k) {
         uint64_t data = data_of(&events[k]);
         struct kaio_slot *slot = kaio_queue_claim(queue, data, events[k].res);
-        if (slot == NULL || kaio_rest_go_on(queue, slot)) {
+        if (slot == NULL || kaio_helper_settle(queue, slot) || kaio_rest_go_on(queue, slot)) {
             continue;
         }
         kaio_request_finish_claimed(queue, slot, (uintptr_t)data);

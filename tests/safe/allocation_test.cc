@@ -88,6 +88,9 @@ class EveryAllocationTest : public AllocationTest {
         kaio_queue_options options = AllocationTest::Options();
         options.eventfd = true;
         options.latency = true;
+        options.continue_limit = 1;
+        options.deadlines = true;
+        options.helper_count = 1;
         options.segment_count = kPartCount;
         return options;
     }

@@ -310,7 +310,8 @@ TEST_F(ObserveTest, ADumpHasALineForTheQueueAndOneForEachRequest) {
     ASSERT_EQ(Dump().size(), 1u);
     const std::string rest =
         " ring=(yes|no) latency=no submits=0 accepted=0 again=0 getevents=0 "
-        "blocks=0 duplicates=0 strays=0 stalls=0 overlaps=0 continued=0 late=0 late_ends=0";
+        "blocks=0 duplicates=0 strays=0 stalls=0 overlaps=0 continued=0 late=0 late_ends=0 "
+        "helped=0 nowait=0 nowait_blocks=0 nowait_offs=0";
     ExpectLine("queue=" + handle +
                    " depth=8 free=8 idle=0 staged=0 in_flight=0 finished=0 eventfd=none" + rest,
                Dump()[0]);
