@@ -169,7 +169,8 @@ void kaio_rest_fold(struct kaio_queue_place *queue, struct kaio_slot *slot) {
 void kaio_rest_judge(const struct kaio_queue_place *queue, const struct kaio_slot *slot,
                      kaio_verdict *verdict) {
     const struct kaio_rest *rest = kaio_rest_of(queue, slot);
-    if ((slot->flags & KAIO_SLOT_HAS_REST) != 0 && verdict->transfer == KAIO_TRANSFER_SHORT) {
+    bool has_rest = rest != NULL && (slot->flags & KAIO_SLOT_HAS_REST) != 0;
+    if (has_rest && verdict->transfer == KAIO_TRANSFER_SHORT) {
         verdict->os_error = rest->os_error;
         verdict->met_end = rest->met_end != 0;
     }
