@@ -1,18 +1,12 @@
-#define _GNU_SOURCE  // fallocate
-
 #include "pages.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <isa-l.h>
 #include <pthread.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "../files.h"
 #include "pages_device.h"
 
 enum { FRAMES_MIN = 16 };
@@ -64,13 +58,6 @@ struct pages_worker {
     pages *store;
     pages_channel *channel;
 };
-
-static void say(pages_error *error, const char *format, ...) {
-    va_list arguments;
-    va_start(arguments, format);
-    (void)vsnprintf(error->text, sizeof error->text, format, arguments);
-    va_end(arguments);
-}
 
 // ---- frames, locked ----
 
@@ -178,16 +165,19 @@ static bool check(pages *store, uint32_t frame, pages_error *out_error) {
     memcpy(&head, page, sizeof head);
     if (head.is_written == 0 && head.checksum == 0 && head.number == 0) {
         if (remembered != 0) {
-            say(out_error, "page %" PRIu64 ": what was written to it is gone", number);
+            engine_say(engine_text_of(out_error),
+                       "page %" PRIu64 ": what was written to it is gone", number);
         }
         return remembered == 0;
     }
     bool is_whole = head.number == number && head.checksum == checksum_of(page);
     bool is_newest = remembered == 0 || remembered == head.checksum;
     if (!is_whole) {
-        say(out_error, "page %" PRIu64 ": its checksum is not that of its bytes", number);
+        engine_say(engine_text_of(out_error),
+                   "page %" PRIu64 ": its checksum is not that of its bytes", number);
     } else if (!is_newest) {
-        say(out_error, "page %" PRIu64 ": an older one than was written", number);
+        engine_say(engine_text_of(out_error), "page %" PRIu64 ": an older one than was written",
+                   number);
     }
     if (is_whole && is_newest) {
         store->checksums[number] = head.checksum;
@@ -436,26 +426,13 @@ pages_code pages_flush(pages *store) {
 
 // ---- open and close ----
 
-static bool make_file(const pages_options *options, pages_error *out_error) {
-    int fd = open(options->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    bool is_made = fd >= 0 &&
-                   fallocate(fd, 0, 0, (off_t)(options->page_count * PAGES_PAGE_BYTES)) == 0 &&
-                   fsync(fd) == 0;
-    if (!is_made) {
-        say(out_error, "%s: %s", options->path, strerror(errno));
-    }
-    if (fd >= 0) {
-        (void)close(fd);
-    }
-    return is_made;
-}
-
 // open_device opens the file with all frames of a new cache.
 static bool open_device(pages *store, const pages_options *options, pages_error *out_error) {
     size_t size_bytes = (size_t)store->frame_count * PAGES_PAGE_BYTES;
     store->memory = aligned_alloc(PAGES_PAGE_BYTES, size_bytes);
     if (store->memory == NULL) {
-        say(out_error, "no memory for %" PRIu32 " frames", store->frame_count);
+        engine_say(engine_text_of(out_error), "no memory for %" PRIu32 " frames",
+                   store->frame_count);
         return false;
     }
     memset(store->memory, 0, size_bytes);
@@ -470,7 +447,7 @@ static bool make_tables(pages *store, pages_error *out_error) {
     store->buckets = calloc(store->frame_count, sizeof *store->buckets);
     store->checksums = calloc((size_t)store->page_count + 1, sizeof *store->checksums);
     if (store->frames == NULL || store->buckets == NULL || store->checksums == NULL) {
-        say(out_error, "no memory for %" PRIu64 " pages", store->page_count);
+        engine_say(engine_text_of(out_error), "no memory for %" PRIu64 " pages", store->page_count);
         return false;
     }
     for (uint32_t i = 0; i < store->frame_count; ++i) {
@@ -495,7 +472,7 @@ static void end(pages *store) {
 pages_code pages_open(const pages_options *options, pages **out_store, pages_error *out_error) {
     pages *store = calloc(1, sizeof *store);
     if (store == NULL) {
-        say(out_error, "no memory");
+        engine_say(engine_text_of(out_error), "no memory");
         return PAGES_SYSTEM;
     }
     (void)pthread_mutex_init(&store->lock, NULL);
@@ -504,13 +481,16 @@ pages_code pages_open(const pages_options *options, pages **out_store, pages_err
     store->frame_count = options->frame_count == 0 ? 1024 : options->frame_count;
     bool is_good = store->frame_count >= FRAMES_MIN;
     if (!is_good) {
-        say(out_error, "%" PRIu32 " frames: at least %d are needed", store->frame_count,
-            FRAMES_MIN);
+        engine_say(engine_text_of(out_error), "%" PRIu32 " frames: at least %d are needed",
+                   store->frame_count, FRAMES_MIN);
     }
-    is_good = is_good && (!options->is_new || make_file(options, out_error)) &&
-              open_device(store, options, out_error) && make_tables(store, out_error);
+    is_good =
+        is_good &&
+        (!options->is_new || engine_make_file(options->path, options->page_count * PAGES_PAGE_BYTES,
+                                              engine_text_of(out_error))) &&
+        open_device(store, options, out_error) && make_tables(store, out_error);
     if (is_good && pthread_create(&store->cleaner, NULL, clean, store) != 0) {
-        say(out_error, "no thread");
+        engine_say(engine_text_of(out_error), "no thread");
         is_good = false;
     }
     if (!is_good) {
@@ -538,7 +518,7 @@ pages_code pages_close(pages *store) {
 pages_code pages_worker_open(pages *store, pages_worker **out_worker, pages_error *out_error) {
     pages_worker *worker = calloc(1, sizeof *worker);
     if (worker == NULL) {
-        say(out_error, "no memory");
+        engine_say(engine_text_of(out_error), "no memory");
         return PAGES_SYSTEM;
     }
     worker->store = store;

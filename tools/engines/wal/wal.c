@@ -1,24 +1,18 @@
-#define _GNU_SOURCE  // fallocate
+#define _POSIX_C_SOURCE 200809L  // clock_gettime
 
 #include "wal.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
 
+#include "../files.h"
 #include "wal_device.h"
+#include "wal_files.h"
 #include "wal_format.h"
-
-enum { SEGMENT_COUNT_MAX = 1024 };
 
 struct segment {
     bool is_used;
@@ -44,7 +38,7 @@ struct wal {
     bool acks_early;
 
     pthread_mutex_t lock;  // of all below, once there is a thread
-    struct segment segments[SEGMENT_COUNT_MAX];
+    struct segment segments[WAL_SEGMENT_COUNT_MAX];
     struct batch batches[WAL_BUFFER_COUNT];
     uint32_t filling;  // the batch that takes records
     uint64_t epoch;    // of the newest segment
@@ -66,13 +60,6 @@ struct wal {
     pthread_cond_t work;      // for the thread
     pthread_cond_t progress;  // for those who append
 };
-
-static void say(wal_error *error, const char *format, ...) {
-    va_list arguments;
-    va_start(arguments, format);
-    (void)vsnprintf(error->text, sizeof error->text, format, arguments);
-    va_end(arguments);
-}
 
 static uint32_t round_up(uint32_t size_bytes) {
     return (size_bytes + WAL_BLOCK_BYTES - 1) / WAL_BLOCK_BYTES * WAL_BLOCK_BYTES;
@@ -440,18 +427,19 @@ static wal_code recover_from(wal *log, const struct finding *list, uint32_t coun
         --first;
     }
     if (list[first].head.first_number > log->trimmed_number + 1) {
-        say(out_error, "record %" PRIu64 " is missing: the oldest segment begins with %" PRIu64,
-            log->trimmed_number + 1, list[first].head.first_number);
+        engine_say(engine_text_of(out_error),
+                   "record %" PRIu64 " is missing: the oldest segment begins with %" PRIu64,
+                   log->trimmed_number + 1, list[first].head.first_number);
         return WAL_CORRUPT;
     }
     log->next_number = list[first].head.first_number;
     for (uint32_t i = first; i < count; ++i) {
         if (list[i].head.first_number != log->next_number) {
-            say(out_error,
-                "record %" PRIu64 " is missing: segment %" PRIu32 " ends at offset %" PRIu64
-                " (%s), the next begins with %" PRIu64,
-                log->next_number, list[i - 1].segment, replay->recovery->end_offset,
-                replay->recovery->why, list[i].head.first_number);
+            engine_say(engine_text_of(out_error),
+                       "record %" PRIu64 " is missing: segment %" PRIu32 " ends at offset %" PRIu64
+                       " (%s), the next begins with %" PRIu64,
+                       log->next_number, list[i - 1].segment, replay->recovery->end_offset,
+                       replay->recovery->why, list[i].head.first_number);
             return WAL_CORRUPT;
         }
         if (!read_segment(log, list[i].segment, bytes, out_error)) {
@@ -480,7 +468,8 @@ static wal_code recover(wal *log, const struct replay *replay, wal_error *out_er
     log->next_number = 1;
     replay->recovery->why = "no record";
     if (list == NULL || bytes == NULL) {
-        say(out_error, "no memory for a segment of %" PRIu64 " bytes", log->segment_bytes);
+        engine_say(engine_text_of(out_error), "no memory for a segment of %" PRIu64 " bytes",
+                   log->segment_bytes);
     } else if (find_segments(log, list, &count, out_error)) {
         code = count == 0 ? WAL_OK : recover_from(log, list, count, bytes, replay, out_error);
     }
@@ -491,89 +480,21 @@ static wal_code recover(wal *log, const struct replay *replay, wal_error *out_er
 
 // ---- open and close ----
 
-// make_file makes a segment file and its space, both durable.
-static bool make_file(const char *path, uint64_t size_bytes, wal_error *out_error) {
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    bool is_made = fd >= 0 && fallocate(fd, 0, 0, (off_t)size_bytes) == 0 && fsync(fd) == 0;
-    if (!is_made) {
-        say(out_error, "%s: %s", path, strerror(errno));
-    }
-    if (fd >= 0) {
-        (void)close(fd);
-    }
-    return is_made;
-}
-
-static bool sync_folder(const char *folder, wal_error *out_error) {
-    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    bool is_synced = fd >= 0 && fsync(fd) == 0;
-    if (!is_synced) {
-        say(out_error, "%s: %s", folder, strerror(errno));
-    }
-    if (fd >= 0) {
-        (void)close(fd);
-    }
-    return is_synced;
-}
-
-static bool make_files(const wal *log, const wal_options *options, wal_error *out_error) {
-    char path[WAL_PATH_BYTES];
-    for (uint32_t i = 0; i < log->segment_count; ++i) {
-        wal_segment_path(options->folder, i, path);
-        if (!make_file(path, log->segment_bytes, out_error)) {
-            return false;
-        }
-    }
-    return sync_folder(options->folder, out_error);
-}
-
-// find_files counts the segment files of an old log, which are all as long as the first.
-static bool find_files(wal *log, const wal_options *options, wal_error *out_error) {
-    char path[WAL_PATH_BYTES];
-    struct stat stat_of_first;
-    wal_segment_path(options->folder, 0, path);
-    if (stat(path, &stat_of_first) != 0) {
-        say(out_error, "%s: %s", path, strerror(errno));
-        return false;
-    }
-    log->segment_bytes = (uint64_t)stat_of_first.st_size;
-    log->segment_count = 1;
-    for (; log->segment_count < SEGMENT_COUNT_MAX; ++log->segment_count) {
-        wal_segment_path(options->folder, log->segment_count, path);
-        if (access(path, F_OK) != 0) {
-            return true;
-        }
-    }
-    return true;
-}
-
-static bool check(const wal *log, wal_error *out_error) {
-    bool is_good = log->segment_bytes % WAL_BLOCK_BYTES == 0 &&
-                   log->segment_bytes >= UINT64_C(4) * WAL_BLOCK_BYTES && log->segment_count >= 2 &&
-                   log->segment_count <= SEGMENT_COUNT_MAX &&
-                   log->batch_bytes % WAL_BLOCK_BYTES == 0 &&
-                   log->batch_bytes >= 4 * WAL_BLOCK_BYTES;
-    if (!is_good) {
-        say(out_error,
-            "%" PRIu32 " segments of %" PRIu64 " bytes, batches of %" PRIu32
-            ": 2 to %d are needed, and multiples of %u, at least 4 of them",
-            log->segment_count, log->segment_bytes, log->batch_bytes, SEGMENT_COUNT_MAX,
-            WAL_BLOCK_BYTES);
-    }
-    return is_good;
-}
-
 static wal_code open_log(wal *log, const wal_options *options, const struct replay *replay,
                          wal_error *out_error) {
-    log->segment_bytes = options->segment_bytes == 0 ? UINT64_C(16) << 20 : options->segment_bytes;
-    log->segment_count = options->segment_count == 0 ? 4 : options->segment_count;
-    log->batch_bytes = options->batch_bytes == 0 ? 1u << 20 : options->batch_bytes;
+    wal_shape shape = {
+        .segment_bytes = options->segment_bytes == 0 ? UINT64_C(16) << 20 : options->segment_bytes,
+        .segment_count = options->segment_count == 0 ? 4 : options->segment_count,
+        .batch_bytes = options->batch_bytes == 0 ? 1u << 20 : options->batch_bytes};
+    bool is_there = options->is_new ? wal_files_make(options->folder, &shape, out_error)
+                                    : wal_files_find(options->folder, &shape, out_error);
+    log->segment_bytes = shape.segment_bytes;
+    log->segment_count = shape.segment_count;
+    log->batch_bytes = shape.batch_bytes;
     log->acks_early = options->acks_early;
-    bool is_there =
-        (options->is_new || find_files(log, options, out_error)) && check(log, out_error) &&
-        (!options->is_new || make_files(log, options, out_error)) &&
-        (log->device = wal_device_open(options->folder, log->segment_count, log->batch_bytes,
-                                       options->is_buffered, out_error)) != NULL;
+    is_there = is_there &&
+               (log->device = wal_device_open(options->folder, log->segment_count, log->batch_bytes,
+                                              options->is_buffered, out_error)) != NULL;
     return is_there ? recover(log, replay, out_error) : WAL_SYSTEM;
 }
 
@@ -582,7 +503,7 @@ wal_code wal_open(const wal_options *options, wal_record_handler *on_record, voi
     *out_recovery = (wal_recovery){.why = "no record"};
     wal *log = calloc(1, sizeof *log);
     if (log == NULL) {
-        say(out_error, "no memory");
+        engine_say(engine_text_of(out_error), "no memory");
         return WAL_SYSTEM;
     }
     (void)pthread_mutex_init(&log->lock, NULL);
