@@ -49,7 +49,7 @@ size_t kaio_completion_message(const kaio_completion *completion, char *out_text
         return kaio_status_message(kaio_status_make(KAIO_NULL_ARGUMENT, KAIO_SUBJECT_REQUEST),
                                    out_text, size_bytes);
     }
-    char cause[256] = "";
+    char cause[2 + KAIO_STATUS_MESSAGE_BYTES] = "";
     kaio_status reason = completion->refusal;
     if (kaio_status_is_ok(reason) && completion->os_error != 0) {
         reason = kaio_status_os(KAIO_SUBJECT_NONE, completion->os_error);
@@ -59,7 +59,7 @@ size_t kaio_completion_message(const kaio_completion *completion, char *out_text
         cause[1] = ' ';
         (void)kaio_status_message(reason, cause + 2, sizeof cause - 2);
     }
-    char head[128];
+    char head[KAIO_COMPLETION_MESSAGE_BYTES - sizeof cause];
     (void)line_head(completion, head, sizeof head);
     int length = snprintf(out_text, out_text == NULL ? 0 : size_bytes, "%s%s", head, cause);
     return length < 0 ? 0 : (size_t)length;

@@ -244,7 +244,9 @@ KAIO_MUST_USE kaio_status kaio_queue_as_fd(const kaio_queue *queue, int *out_fd)
 void kaio_completion_drop(kaio_completion *completion) KAIO_NOEXCEPT;
 
 // kaio_completion_message writes one line (operation, outcome, asked, moved, offset, error), as
-// kaio_status_message does, and returns its length.
+// kaio_status_message does, and returns its length. KAIO_COMPLETION_MESSAGE_BYTES are room for
+// every line, its zero byte included.
+#define KAIO_COMPLETION_MESSAGE_BYTES 384u
 size_t kaio_completion_message(const kaio_completion *completion, char *out_text,
                                size_t size_bytes) KAIO_NOEXCEPT;
 

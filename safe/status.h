@@ -87,6 +87,25 @@ static inline bool kaio_status_is_ok(kaio_status status) {
     return status.code == KAIO_OK;
 }
 
+// kaio_status_ok is the answer of a call that did what it promises, and kaio_status_os that of one
+// that the system refused with an errno: for functions that answer as kaio's do.
+static inline kaio_status kaio_status_ok(void) {
+    kaio_status status;
+    status.code = KAIO_OK;
+    status.subject = KAIO_SUBJECT_NONE;
+    status.os_error = 0;
+    status.detail = 0;
+    return status;
+}
+static inline kaio_status kaio_status_os(kaio_subject subject, int os_error) {
+    kaio_status status;
+    status.code = KAIO_OS_ERROR;
+    status.subject = (uint16_t)subject;
+    status.os_error = os_error;
+    status.detail = 0;
+    return status;
+}
+
 // kaio_ignore states that `status` is dropped on purpose.
 static inline void kaio_ignore(kaio_status status) {
     (void)status;
@@ -100,7 +119,9 @@ const char *kaio_status_name(kaio_status status) KAIO_NOEXCEPT;
 // and always ended by a zero byte (nothing is written when size_bytes is 0), and returns the length
 // that the whole line has, as snprintf(3) does.
 //
-// A NULL `out_text` is answered with the length alone.
+// A NULL `out_text` is answered with the length alone. KAIO_STATUS_MESSAGE_BYTES are room for every
+// line, its zero byte included.
+#define KAIO_STATUS_MESSAGE_BYTES 256u
 size_t kaio_status_message(kaio_status status, char *out_text, size_t size_bytes) KAIO_NOEXCEPT;
 
 KAIO_END_DECLS

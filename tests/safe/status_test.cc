@@ -3,8 +3,12 @@
 #include <errno.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cstring>
 #include <set>
 #include <string>
+
+#include "kaio/safe/queue.h"
 
 namespace {
 
@@ -47,6 +51,59 @@ TEST(StatusTest, AnUnknownCodeIsNamedInvalid) {
     kaio_status status = {};
     status.code = 4711;
     EXPECT_STREQ(kaio_status_name(status), "invalid");
+}
+
+TEST(StatusTest, AnswersOfOnesOwnAreMadeLikeKaios) {
+    const kaio_status ok = kaio_status_ok();
+    EXPECT_TRUE(kaio_status_is_ok(ok));
+    EXPECT_EQ(ok.subject, KAIO_SUBJECT_NONE);
+    EXPECT_EQ(ok.os_error, 0);
+    EXPECT_EQ(ok.detail, 0u);
+    const kaio_status failed = kaio_status_os(KAIO_SUBJECT_FILE, EIO);
+    EXPECT_EQ(failed.code, KAIO_OS_ERROR);
+    EXPECT_EQ(failed.subject, KAIO_SUBJECT_FILE);
+    EXPECT_EQ(failed.os_error, EIO);
+    EXPECT_EQ(failed.detail, 0u);
+}
+
+// Every code with every subject, the largest numbers, and the longest reason: one of the kernel's
+// has 127 bytes at most, which no real one has.
+TEST(StatusTest, EveryMessageFitsIntoItsConstant) {
+    size_t longest_reason = 0;
+    for (int error = 1; error < 4096; ++error) {
+        longest_reason = std::max(longest_reason, strlen(strerror(error)));
+    }
+    size_t longest = 0;
+    for (int code = KAIO_OK; code <= KAIO_OVERLAP; ++code) {
+        for (int subject = KAIO_SUBJECT_NONE; subject <= KAIO_SUBJECT_QUANTILE; ++subject) {
+            kaio_status status =
+                Make(static_cast<kaio_code>(code), static_cast<kaio_subject>(subject));
+            status.detail = UINT64_MAX;
+            longest = std::max(longest, kaio_status_message(status, nullptr, 0));
+            status.os_error = INT32_MAX;
+            longest = std::max(longest, kaio_status_message(status, nullptr, 0));
+        }
+    }
+    EXPECT_GT(longest, 60u);
+    EXPECT_LT(longest + longest_reason, KAIO_STATUS_MESSAGE_BYTES);
+}
+
+TEST(StatusTest, EveryCompletionsMessageFitsIntoItsConstant) {
+    size_t longest = 0;
+    for (int operation = KAIO_NO_OPERATION; operation <= KAIO_POLL; ++operation) {
+        for (int outcome = 0; outcome < 8; ++outcome) {
+            kaio_completion completion = {};
+            completion.operation = static_cast<kaio_operation>(operation);
+            completion.transfer = static_cast<kaio_transfer_outcome>(outcome);
+            completion.range.file_offset_bytes = UINT64_MAX;
+            completion.range.size_bytes = UINT32_MAX;
+            completion.moved_bytes = UINT64_MAX;
+            completion.os_error = INT32_MAX;
+            longest = std::max(longest, kaio_completion_message(&completion, nullptr, 0));
+        }
+    }
+    EXPECT_GT(longest, 90u);
+    EXPECT_LT(longest, KAIO_COMPLETION_MESSAGE_BYTES - KAIO_STATUS_MESSAGE_BYTES + 128);
 }
 
 struct Case {

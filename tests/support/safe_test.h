@@ -22,13 +22,13 @@
 namespace kaio_test {
 
 inline std::string Text(kaio_status status) {
-    char text[256];
+    char text[KAIO_STATUS_MESSAGE_BYTES];
     kaio_status_message(status, text, sizeof text);
     return text;
 }
 
 inline std::string Text(const kaio_completion &completion) {
-    char text[256];
+    char text[KAIO_COMPLETION_MESSAGE_BYTES];
     kaio_completion_message(&completion, text, sizeof text);
     return text;
 }

@@ -48,7 +48,7 @@ bool message_status(const char *path, const char *operation, kaio_status status)
     if (status.code == KAIO_OS_ERROR) {
         return message_os_error(path, operation, status.os_error);
     }
-    char text[160];
+    char text[KAIO_STATUS_MESSAGE_BYTES];
     (void)kaio_status_message(status, text, sizeof text);
     return message_error("%s: %s: %s", path, operation, text);
 }
