@@ -50,7 +50,7 @@ struct kaio_helpers {
     uint32_t capacity;
     uint32_t first;
     uint32_t job_count;
-    bool is_ending;
+    _Atomic bool is_ending;
     int null_fd;
 
     // The queue's thread alone:
@@ -86,19 +86,22 @@ static int submit_one(kaio_raw_context ctx, struct kaio_raw_iocb *iocb) {
     }
 }
 
-// do_job submits a request; from then on, it may be over and the slot another's.
-static void do_job(int null_fd, const struct job *job) {
+// do_job submits a request; from then on, it may be over and the slot another's. The event of one
+// that is refused is owed: it is tried for until the queue is gone.
+static void do_job(const struct kaio_helpers *helpers, const struct job *job) {
     int error = submit_one(job->ctx, job->iocb);
     if (error == 0) {
         return;
     }
     atomic_store_explicit(job->error, error, memory_order_release);
-    struct kaio_raw_iocb nothing = kaio_raw_prep_pread(null_fd, NULL, 0, 0);
+    struct kaio_raw_iocb nothing = kaio_raw_prep_pread(helpers->null_fd, NULL, 0, 0);
     kaio_raw_set_data(&nothing, job->data);
     if (job->event_fd >= 0) {
         kaio_raw_set_eventfd(&nothing, job->event_fd);
     }
-    (void)submit_one(job->ctx, &nothing);
+    while (submit_one(job->ctx, &nothing) != 0 && !atomic_load(&helpers->is_ending)) {
+        nap();
+    }
 }
 
 #ifdef KAIO_SIM
@@ -111,7 +114,7 @@ static int start_threads(struct kaio_helpers *helpers, uint32_t count) {
 }
 
 static void give_job(struct kaio_helpers *helpers, const struct job *job) {
-    do_job(helpers->null_fd, job);
+    do_job(helpers, job);
 }
 
 #else
@@ -120,7 +123,7 @@ static void *help(void *context) {
     struct kaio_helpers *helpers = context;
     (void)pthread_mutex_lock(&helpers->lock);
     for (;;) {
-        while (helpers->job_count == 0 && !helpers->is_ending) {
+        while (helpers->job_count == 0 && !atomic_load(&helpers->is_ending)) {
             (void)pthread_cond_wait(&helpers->has_job, &helpers->lock);
         }
         if (helpers->job_count == 0) {
@@ -130,7 +133,7 @@ static void *help(void *context) {
         helpers->first = (helpers->first + 1) % helpers->capacity;
         --helpers->job_count;
         (void)pthread_mutex_unlock(&helpers->lock);
-        do_job(helpers->null_fd, &job);
+        do_job(helpers, &job);
         (void)pthread_mutex_lock(&helpers->lock);
     }
     (void)pthread_mutex_unlock(&helpers->lock);
@@ -208,7 +211,7 @@ void kaio_helpers_end(struct kaio_helpers *helpers) {
         return;
     }
     (void)pthread_mutex_lock(&helpers->lock);
-    helpers->is_ending = true;
+    atomic_store(&helpers->is_ending, true);
     (void)pthread_cond_broadcast(&helpers->has_job);
     (void)pthread_mutex_unlock(&helpers->lock);
     int state;
@@ -377,6 +380,7 @@ static bool settle_try(struct kaio_queue_place *queue, struct kaio_slot *slot) {
     if (!has_blocked || (slot->flags & KAIO_SLOT_WAS_CANCELLED) != 0) {
         return false;
     }
+    kaio_request_rename(queue, slot);
     kaio_slot_set_result(slot, 0);  // which the kernel must not see
     hand_over(queue, slot);
     return true;

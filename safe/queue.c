@@ -109,6 +109,7 @@ void kaio_queue_free_memory(struct kaio_queue_place *queue) {
         kaio_helpers_end(queue->extras->helpers);
         free(queue->extras->rests);
         free(queue->extras->terms);
+        free(queue->extras->tickets);
     }
     free(queue->extras);
     free(queue->latencies);
@@ -134,9 +135,13 @@ static struct kaio_extras *extras_new(const kaio_queue_options *options) {
     bool wants_rests = options->continue_limit > 0;
     extras->rests = wants_rests ? calloc(options->depth, sizeof *extras->rests) : NULL;
     extras->terms = options->deadlines ? calloc(options->depth, sizeof *extras->terms) : NULL;
-    if ((extras->rests == NULL && wants_rests) || (extras->terms == NULL && options->deadlines)) {
+    bool wants_tickets = wants_rests || options->helper_count > 0;
+    extras->tickets = wants_tickets ? calloc(options->depth, sizeof *extras->tickets) : NULL;
+    if ((extras->rests == NULL && wants_rests) || (extras->terms == NULL && options->deadlines) ||
+        (extras->tickets == NULL && wants_tickets)) {
         free(extras->rests);
         free(extras->terms);
+        free(extras->tickets);
         free(extras);
         return NULL;
     }

@@ -77,6 +77,7 @@ struct kaio_term {
 // What a queue keeps besides where an option asks for it.
 struct kaio_extras {
     void *stall_context;
+    uintptr_t *tickets;        // [slot]: of those that were renamed; NULL: none ever is
     struct kaio_rest *rests;   // [slot]; NULL: short transfers are the caller's to go on with
     uint32_t continue_limit;   // 0 also when the queue ends
     uint32_t has_staged_rest;  // since a take sent what was staged

@@ -96,7 +96,7 @@ void kaio_queue_deliver(struct kaio_queue_place *queue, struct kaio_slot *slot,
                         kaio_completion *out_completion) {
     out_completion->operation = (kaio_operation)kaio_slot_kind(kaio_slot_load(slot));
     out_completion->user = slot->user;
-    out_completion->ticket.bits = slot->iocb.aio_data;
+    out_completion->ticket.bits = kaio_request_ticket(queue, slot);
     judge(queue, slot, out_completion);
     if (slot->memory != 0) {
         describe_transfer(queue, slot, out_completion);

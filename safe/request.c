@@ -462,10 +462,8 @@ struct kaio_slot *kaio_request_of_ticket(struct kaio_queue_place *queue, kaio_ti
         return NULL;
     }
     struct kaio_slot *slot = &queue->slots[index];
-    uintptr_t word = kaio_slot_load(slot);
-    uint32_t state = kaio_word_state(word);
-    bool is_it = word == kaio_slot_word(kaio_bits_life(bits), kaio_bits_kind(bits), state);
-    return is_it && state >= KAIO_SLOT_STAGED ? slot : NULL;  // an idle one has no ticket yet
+    bool was_pushed = kaio_word_state(kaio_slot_load(slot)) >= KAIO_SLOT_STAGED;
+    return was_pushed && kaio_request_ticket(queue, slot) == bits ? slot : NULL;
 }
 
 // find gives the slot and the queue that `bits` name, whatever they are by now, or NULL.

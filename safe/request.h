@@ -118,6 +118,24 @@ static inline struct kaio_slot *kaio_request_take_slot(struct kaio_queue_place *
     return slot;
 }
 
+// kaio_request_ticket is the ticket of a request that was pushed.
+static inline uintptr_t kaio_request_ticket(const struct kaio_queue_place *queue,
+                                            const struct kaio_slot *slot) {
+    return (slot->flags & KAIO_SLOT_IS_RENAMED) != 0 ? queue->extras->tickets[slot - queue->slots]
+                                                     : (uintptr_t)slot->iocb.aio_data;
+}
+
+// kaio_request_rename gives a claimed request, which is to be sent again, another name for the
+// kernel: an event of its that comes twice must not be taken for that of what is sent now. Its
+// ticket stays.
+static inline void kaio_request_rename(struct kaio_queue_place *queue, struct kaio_slot *slot) {
+    queue->extras->tickets[slot - queue->slots] = kaio_request_ticket(queue, slot);
+    slot->flags |= KAIO_SLOT_IS_RENAMED;
+    uintptr_t word = kaio_slot_load(slot) + KAIO_LIFE_ONE;
+    atomic_store_explicit(&slot->word, word, memory_order_relaxed);
+    slot->iocb.aio_data = kaio_request_bits(queue, slot);
+}
+
 // kaio_request_of_ticket is the request that was pushed with `ticket` and not taken, or NULL.
 struct kaio_slot *kaio_request_of_ticket(struct kaio_queue_place *queue, kaio_ticket ticket);
 

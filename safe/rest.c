@@ -109,6 +109,7 @@ static void stage_rest(struct kaio_queue_place *queue, struct kaio_slot *slot,
     rest->moved_bytes += moved_bytes;
     ++rest->count;
     advance(slot, rest);
+    kaio_request_rename(queue, slot);
     kaio_slot_set_result(slot, 0);  // which the kernel must not see
     kaio_slot_enter(slot, KAIO_SLOT_STAGED);
     ++queue->staged_count;

@@ -18,7 +18,7 @@ static bool has_terms(const struct kaio_queue_place *queue) {
 static bool is_running(const struct kaio_queue_place *queue, const struct kaio_slot *slot) {
     uint32_t state = kaio_word_state(kaio_slot_load(slot));
     return (state == KAIO_SLOT_STAGED || state == KAIO_SLOT_IN_FLIGHT) &&
-           term_of(queue, slot)->bits == kaio_request_bits(queue, slot);
+           term_of(queue, slot)->bits == kaio_request_ticket(queue, slot);
 }
 
 // note_late counts a request that is late for the first time, and has its file remember it.
@@ -82,7 +82,7 @@ bool kaio_term_take(struct kaio_queue_place *queue, kaio_late *out_late) {
 void kaio_term_settle(struct kaio_queue_place *queue, const struct kaio_slot *slot) {
     if (has_terms(queue)) {
         const struct kaio_term *term = term_of(queue, slot);
-        bool is_late = term->bits == kaio_request_bits(queue, slot) && term->state != DUE;
+        bool is_late = term->bits == kaio_request_ticket(queue, slot) && term->state != DUE;
         queue->extras->late_end_count += is_late;
     }
 }
@@ -103,7 +103,7 @@ static struct kaio_queue_place *enter(kaio_queue *handle, kaio_status *out_why) 
 static void set(struct kaio_queue_place *queue, const struct kaio_slot *slot,
                 kaio_deadline deadline) {
     *term_of(queue, slot) = (struct kaio_term){
-        .bits = kaio_request_bits(queue, slot), .at_ns = deadline.at_ns, .state = DUE};
+        .bits = kaio_request_ticket(queue, slot), .at_ns = deadline.at_ns, .state = DUE};
     if (deadline.at_ns < queue->extras->nearest_ns) {
         queue->extras->nearest_ns = deadline.at_ns;
     }

@@ -284,6 +284,32 @@ TEST_F(ContinueSimTest, DestroySendsNothingAnew) {
     EXPECT_EQ(kaio_sim_call_counts().request_count, 2u);
 }
 
+// An event that comes twice, which kernels did, is not taken for that of the rest: the kernel
+// still has that, and its buffer.
+TEST_F(ContinueSimTest, AnEventThatComesTwiceIsNotThatOfTheRest) {
+    kaio_sim_script script = Shorten(1);
+    script.duplicate_count = 1;
+    script.hold = true;
+    Play(script);
+    const kaio_ticket ticket = Read();
+    Flush();
+    EXPECT_EQ(kaio_sim_complete(1), 1u);
+    uint32_t ready = 1;
+    EXPECT_OK(K(kaio_queue_wait(queue_, 0, kaio_deadline_now(), &ready)));
+    EXPECT_EQ(ready, 0u);
+    EXPECT_EQ(Counts().in_flight_count, 1u);
+    EXPECT_EQ(Counters().duplicate_count, 1u);
+    kaio_cancel_answer answer = KAIO_CANCEL_STALE;
+    EXPECT_OK(K(kaio_queue_cancel(queue_, ticket, &answer)));
+    EXPECT_EQ(answer, KAIO_CANCEL_CANNOT) << "the ticket is what it was";
+
+    const kaio_completion completion = WaitAndTake();
+    EXPECT_EQ(completion.ticket.bits, ticket.bits);
+    ExpectFull(completion, content_);
+    EXPECT_OK(K(kaio_queue_cancel(queue_, ticket, &answer)));
+    EXPECT_EQ(answer, KAIO_CANCEL_STALE);
+}
+
 TEST_F(ContinueSimTest, WhoeverOnlyTakesGetsTheWholeToo) {
     Shorten(3);
     Read();

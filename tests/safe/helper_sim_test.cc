@@ -137,6 +137,27 @@ TEST_F(HelperSimTest, WhatIsShortBecauseOfTheFlagIsDoneAnew) {
     EXPECT_EQ(Counters().nowait_block_count, 1u);
 }
 
+TEST_F(HelperSimTest, AnEventThatComesTwiceIsNotThatOfTheHelpers) {
+    kaio_sim_script script = {};
+    script.fail_count = 1;
+    script.fail_error = EAGAIN;
+    script.duplicate_count = 1;
+    script.hold = true;
+    Play(script);
+    kaio_buffer *buffer = NewBuffer(kSizeBytes);
+    const kaio_ticket ticket = StartRead(file_, 0, &buffer);
+    Flush();
+    EXPECT_EQ(kaio_sim_complete(1), 1u);
+    uint32_t ready = 1;
+    EXPECT_OK(K(kaio_queue_wait(queue_, 0, kaio_deadline_now(), &ready)));
+    EXPECT_EQ(ready, 0u);
+    EXPECT_EQ(Counts().in_flight_count, 1u);
+    EXPECT_EQ(Counters().duplicate_count, 1u);
+    const kaio_completion completion = WaitAndTake();
+    EXPECT_EQ(completion.ticket.bits, ticket.bits);
+    ExpectRead(completion);
+}
+
 TEST_F(HelperSimTest, TheEndOfTheFileIsTheEnd) {
     kaio_buffer *buffer = NewBuffer(kSizeBytes);
     StartRead(file_, kSizeBytes, &buffer);
