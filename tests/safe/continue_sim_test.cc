@@ -10,6 +10,7 @@
 
 #include "kaio/safe/kaio.h"
 #include "kaio/safe/sim/sim.h"
+#include "kaio/safe/testing.h"
 #include "tests/support/safe_test.h"
 
 namespace kaio_test {
@@ -288,13 +289,14 @@ TEST_F(ContinueSimTest, DestroySendsNothingAnew) {
 // still has that, and its buffer.
 TEST_F(ContinueSimTest, AnEventThatComesTwiceIsNotThatOfTheRest) {
     kaio_sim_script script = Shorten(1);
-    script.duplicate_count = 1;
     script.hold = true;
     Play(script);
     const kaio_ticket ticket = Read();
     Flush();
     EXPECT_EQ(kaio_sim_complete(1), 1u);
     uint32_t ready = 1;
+    EXPECT_OK(K(kaio_queue_wait(queue_, 0, kaio_deadline_now(), &ready)));
+    kaio_testing_forge_event(queue_, ticket.bits, kSizeBytes / 2);
     EXPECT_OK(K(kaio_queue_wait(queue_, 0, kaio_deadline_now(), &ready)));
     EXPECT_EQ(ready, 0u);
     EXPECT_EQ(Counts().in_flight_count, 1u);
