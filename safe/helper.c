@@ -306,6 +306,11 @@ static enum way way_of(struct kaio_queue_place *queue, struct kaio_slot *slot) {
     uint32_t kind = kaio_slot_kind(kaio_slot_load(slot));
     const struct kaio_file_place *file = kaio_request_file(queue, slot);
     uint32_t offload = queue->extras->helpers->offload;
+#ifndef NDEBUG
+    if (kaio_file_is_replaced(file)) {
+        return WAY_PLAIN;  // where it is refused
+    }
+#endif
     if (kind == KAIO_KIND_SYNC || kind == KAIO_KIND_POLL || !file->has_offsets) {
         return WAY_PLAIN;
     }

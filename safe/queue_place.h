@@ -70,8 +70,7 @@ struct kaio_rest {
 struct kaio_term {
     uintptr_t bits;  // the ticket of the request
     int64_t at_ns;
-    uint32_t state;
-    uint32_t unused;
+    uint64_t state;
 };
 
 // What a queue keeps besides where an option asks for it.
@@ -80,7 +79,7 @@ struct kaio_extras {
     uintptr_t *tickets;        // [slot]: of those that were renamed; NULL: none ever is
     struct kaio_rest *rests;   // [slot]; NULL: short transfers are the caller's to go on with
     uint32_t continue_limit;   // 0 also when the queue ends
-    uint32_t has_staged_rest;  // since a take sent what was staged
+    uint32_t has_staged_rest;  // a take is to send it
     uint64_t continued_count;
     struct kaio_term *terms;  // [slot]; NULL: requests have no deadlines
     int64_t nearest_ns;  // no deadline that was not told of is earlier; INT64_MAX: there is none

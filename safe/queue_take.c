@@ -152,14 +152,19 @@ struct vault {
 };
 
 // reap looks for events, and sends the rests of short transfers among them: whoever only takes may
-// wait for nothing else. What it sends may be over at once.
+// wait for nothing else. What it sends may be over at once. What the kernel has no memory for is
+// tried again with the next take, which must not be one that nothing brings about.
 static void reap(struct kaio_queue_place *queue) {
     kaio_queue_reap(queue);
     struct kaio_extras *extras = queue->extras;
-    while (extras != NULL && extras->has_staged_rest != 0) {
-        extras->has_staged_rest = 0;
-        (void)kaio_queue_send(queue);
+    bool is_taken = true;
+    while (is_taken && extras != NULL && extras->has_staged_rest != 0) {
+        is_taken = kaio_queue_send(queue).os_error == 0;
+        extras->has_staged_rest = is_taken ? 0 : 1;
         kaio_queue_reap(queue);
+    }
+    if (!is_taken && queue->in_flight_count == 0) {
+        kaio_queue_raise(queue);
     }
 }
 

@@ -32,10 +32,10 @@ enum {
     KAIO_SLOT_IS_ORDERED = 4,    // a sync: waits for the writes before it
     KAIO_SLOT_IS_FORCED = 8,     // RWF_NOWAIT was the library's wish, not the caller's
     KAIO_SLOT_HAS_FAILED = 16,   // a write: finished, not whole, not taken
-    KAIO_SLOT_IS_RENAMED = 256,  // its ticket is not what the kernel knows it by
+    KAIO_SLOT_HAS_REST = 32,     // finished, SHORT, and not for the first time: see rest.h
     KAIO_SLOT_IS_TRIED = 64,     // RWF_NOWAIT is the queue's, to find out whether it blocks
     KAIO_SLOT_IS_HELPED = 128,   // a helper submits it: see helper.h
-    KAIO_SLOT_HAS_REST = 32      // finished, SHORT, and not for the first time: see rest.h
+    KAIO_SLOT_IS_RENAMED = 256   // its ticket is not what the kernel knows it by
 };
 
 #define KAIO_NO_SLOT UINT32_MAX

@@ -320,6 +320,25 @@ TEST_F(ContinueSimTest, WhoeverOnlyTakesGetsTheWholeToo) {
     ExpectEmpty();
 }
 
+TEST_F(ContinueSimTest, ATakeTriesAgainWhatTheKernelHadNoMemoryFor) {
+    int fd = -1;
+    EXPECT_OK(kaio_queue_as_fd(queue_, &fd));
+    kaio_sim_script script = {};
+    script.shorten_count = 1;
+    script.submit_error_after = 1;
+    script.submit_error_count = 2;
+    script.submit_error = EAGAIN;
+    Play(script);
+    Read();
+    Flush();
+    kaio_completion none = {};  // twice, for it lowers the eventfd and looks again
+    EXPECT_CODE(KAIO_EMPTY, K(kaio_queue_take(queue_, &none)));
+    EXPECT_EQ(Counts().staged_count, 1u);
+    pollfd poll_fd = {fd, POLLIN, 0};
+    EXPECT_EQ(poll(&poll_fd, 1, 0), 1) << "nothing else would wake who sleeps here";
+    ExpectFull(Take(), content_);
+}
+
 TEST_F(ContinueSimTest, TheEventfdIsReadableUntilTheWholeIsTaken) {
     int fd = -1;
     EXPECT_OK(kaio_queue_as_fd(queue_, &fd));

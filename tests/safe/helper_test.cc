@@ -169,8 +169,8 @@ TEST_F(HelperTest, DestroyWaitsForThem) {
     }
 }
 
-// The descriptor of a borrowed file is closed behind the library's back: builds with NDEBUG send
-// what is staged, all others refuse it before, but a helper's is the kernel's to refuse.
+// The descriptor of a borrowed file is closed behind the library's back: builds without NDEBUG see
+// that, in all others a helper has it, and the kernel refuses it.
 TEST_F(HelperTest, WhatTheKernelRefusesThemEndsRefused) {
     const int fd = open(temp_->path(), O_RDONLY | O_CLOEXEC);
     ASSERT_GE(fd, 0);
