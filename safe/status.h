@@ -87,8 +87,8 @@ static inline bool kaio_status_is_ok(kaio_status status) {
     return status.code == KAIO_OK;
 }
 
-// kaio_status_ok is the answer of a call that did what it promises, and kaio_status_os that of one
-// that the system refused with an errno: for functions that answer as kaio's do.
+// kaio_status_ok is the answer of a call that did what it promises, kaio_status_from_os_error that
+// of one that the system refused with an errno: for functions that answer as kaio's do.
 static inline kaio_status kaio_status_ok(void) {
     kaio_status status;
     status.code = KAIO_OK;
@@ -97,12 +97,10 @@ static inline kaio_status kaio_status_ok(void) {
     status.detail = 0;
     return status;
 }
-static inline kaio_status kaio_status_os(kaio_subject subject, int os_error) {
-    kaio_status status;
+static inline kaio_status kaio_status_from_os_error(int32_t os_error) {
+    kaio_status status = kaio_status_ok();
     status.code = KAIO_OS_ERROR;
-    status.subject = (uint16_t)subject;
     status.os_error = os_error;
-    status.detail = 0;
     return status;
 }
 

@@ -198,6 +198,12 @@ static inline kaio_status kaio_status_make(kaio_code code, kaio_subject subject)
     return (kaio_status){.code = (uint16_t)code, .subject = (uint16_t)subject};
 }
 
+static inline kaio_status kaio_status_os(kaio_subject subject, int os_error) {
+    kaio_status status = kaio_status_make(KAIO_OS_ERROR, subject);
+    status.os_error = os_error;
+    return status;
+}
+
 static inline uint32_t kaio_saturate(uint64_t number) {
     return number > UINT32_MAX ? UINT32_MAX : (uint32_t)number;
 }

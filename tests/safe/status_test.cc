@@ -59,9 +59,9 @@ TEST(StatusTest, AnswersOfOnesOwnAreMadeLikeKaios) {
     EXPECT_EQ(ok.subject, KAIO_SUBJECT_NONE);
     EXPECT_EQ(ok.os_error, 0);
     EXPECT_EQ(ok.detail, 0u);
-    const kaio_status failed = kaio_status_os(KAIO_SUBJECT_FILE, EIO);
+    const kaio_status failed = kaio_status_from_os_error(EIO);
     EXPECT_EQ(failed.code, KAIO_OS_ERROR);
-    EXPECT_EQ(failed.subject, KAIO_SUBJECT_FILE);
+    EXPECT_EQ(failed.subject, KAIO_SUBJECT_NONE);
     EXPECT_EQ(failed.os_error, EIO);
     EXPECT_EQ(failed.detail, 0u);
 }
