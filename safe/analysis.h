@@ -56,15 +56,6 @@ kaio_destroy_report kaio_model_destroy_report_(void);
 uint32_t kaio_model_ready_count_(void);
 kaio_buffer *kaio_model_taken_buffer_(void);
 
-static inline kaio_status kaio_model_ok_(void) {
-    kaio_status status;
-    status.code = KAIO_OK;
-    status.subject = KAIO_SUBJECT_NONE;
-    status.os_error = 0;
-    status.detail = 0;
-    return status;
-}
-
 static inline kaio_status kaio_model_refuse_(void) {
     kaio_status status = kaio_model_failure_();
     status.code = KAIO_BUSY;
@@ -95,7 +86,7 @@ static inline kaio_status kaio_model_refuse_(void) {
             return kaio_model_refuse_();                                                        \
         }                                                                                       \
         *out_object = made;                                                                     \
-        return kaio_model_ok_();                                                                \
+        return kaio_status_ok();                                                                \
     }                                                                                           \
     static inline void kaio_model_##kind##_drop_(kaio_##kind **move_object) {                   \
         if (move_object != KAIO_NULL) {                                                         \
@@ -114,7 +105,7 @@ static inline kaio_status kaio_model_refuse_(void) {
             return kaio_model_refuse_();                                                        \
         }                                                                                       \
         kaio_model_##kind##_give_(move_object);                                                 \
-        return kaio_model_ok_();                                                                \
+        return kaio_status_ok();                                                                \
     }
 
 KAIO_MODEL_(queue)
@@ -164,7 +155,7 @@ static inline kaio_status kaio_model_queue_flush(kaio_queue *queue, kaio_flush_r
         return kaio_model_refuse_();
     }
     *out_report = kaio_model_flush_report_();
-    return kaio_model_ok_();
+    return kaio_status_ok();
 }
 
 static inline kaio_status kaio_model_queue_wait(kaio_queue *queue, uint32_t min_count,
@@ -175,7 +166,7 @@ static inline kaio_status kaio_model_queue_wait(kaio_queue *queue, uint32_t min_
         return kaio_model_refuse_();
     }
     *out_ready_count = kaio_model_ready_count_();
-    return kaio_model_ok_();
+    return kaio_status_ok();
 }
 
 static inline kaio_status kaio_model_queue_take(kaio_queue *queue,
@@ -189,7 +180,7 @@ static inline kaio_status kaio_model_queue_take(kaio_queue *queue,
 #else
     out_completion->buffer = kaio_model_taken_buffer_();
 #endif
-    return kaio_model_ok_();
+    return kaio_status_ok();
 }
 
 static inline void kaio_model_completion_drop(kaio_completion *completion) {
@@ -284,7 +275,7 @@ static inline kaio_status kaio_model_read_start(kaio_queue *queue, kaio_file *fi
     }
     kaio_model_buffer_drop_(move_buffer);
     *out_ticket = kaio_model_ticket_();
-    return kaio_model_ok_();
+    return kaio_status_ok();
 }
 
 static inline kaio_status kaio_model_write_new(kaio_queue *queue, kaio_file *file, kaio_range range,
@@ -332,7 +323,7 @@ static inline kaio_status kaio_model_write_start(kaio_queue *queue, kaio_file *f
     }
     kaio_model_buffer_drop_(move_buffer);
     *out_ticket = kaio_model_ticket_();
-    return kaio_model_ok_();
+    return kaio_status_ok();
 }
 
 static inline kaio_status kaio_model_sync_new(kaio_queue *queue, kaio_file *file,
@@ -352,7 +343,7 @@ static inline kaio_ticket kaio_model_sync_push(kaio_sync **move_sync, uint64_t u
 
 static inline kaio_status kaio_model_sync_abandon(kaio_sync **move_sync) {
     kaio_model_sync_drop_(move_sync);
-    return kaio_model_perhaps_() ? kaio_model_ok_() : kaio_model_refuse_();
+    return kaio_model_perhaps_() ? kaio_status_ok() : kaio_model_refuse_();
 }
 
 static inline void kaio_model_sync_drop(kaio_sync **move_sync) {
@@ -376,7 +367,7 @@ static inline kaio_ticket kaio_model_poll_push(kaio_poll **move_poll, uint64_t u
 
 static inline kaio_status kaio_model_poll_abandon(kaio_poll **move_poll) {
     kaio_model_poll_drop_(move_poll);
-    return kaio_model_perhaps_() ? kaio_model_ok_() : kaio_model_refuse_();
+    return kaio_model_perhaps_() ? kaio_status_ok() : kaio_model_refuse_();
 }
 
 static inline void kaio_model_poll_drop(kaio_poll **move_poll) {

@@ -201,7 +201,10 @@ static int make(const kaio_queue_options *options, struct kaio_helpers **out_hel
 
 int kaio_helpers_new(const kaio_queue_options *options, struct kaio_helpers **out_helpers) {
     int saved_errno = errno;
+    int state;
+    (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);  // open(2)
     int error = make(options, out_helpers);
+    (void)pthread_setcancelstate(state, NULL);
     errno = saved_errno;
     return error;
 }
@@ -219,10 +222,10 @@ void kaio_helpers_end(struct kaio_helpers *helpers) {
     for (uint32_t i = 0; i < helpers->thread_count; ++i) {
         (void)pthread_join(helpers->threads[i], NULL);
     }
-    (void)pthread_setcancelstate(state, NULL);
     if (helpers->null_fd >= 0) {
         (void)close(helpers->null_fd);
     }
+    (void)pthread_setcancelstate(state, NULL);
     (void)pthread_cond_destroy(&helpers->has_job);
     (void)pthread_mutex_destroy(&helpers->lock);
     free(helpers->jobs);

@@ -9,9 +9,8 @@
 #include <vector>
 
 #include "kaio/safe/kaio.h"
-#include "kaio/safe/sim/sim.h"
 #include "kaio/safe/testing.h"
-#include "tests/support/safe_test.h"
+#include "tests/support/sim_test.h"
 
 namespace kaio_test {
 namespace {
@@ -19,7 +18,7 @@ namespace {
 constexpr uint32_t kSizeBytes = 4096;
 constexpr uint32_t kLimit = 4;
 
-class ContinueSimTest : public QueueTest {
+class ContinueSimTest : public SimQueueTest {
   protected:
     kaio_queue_options Options() const override {
         kaio_queue_options options = QueueTest::Options();
@@ -27,22 +26,6 @@ class ContinueSimTest : public QueueTest {
         options.segment_count = 16;
         options.eventfd = true;
         return options;
-    }
-
-    void SetUp() override {
-        Play({});
-        QueueTest::SetUp();
-        file_ = OpenFile(temp_.path());
-    }
-
-    void TearDown() override {
-        Play({});
-        QueueTest::TearDown();
-        kaio_file_drop(&file_);
-    }
-
-    static void Play(const kaio_sim_script &script) {
-        kaio_sim_play(&script);
     }
 
     // The next `count` transfers move only half of what they ask for.
@@ -92,10 +75,6 @@ class ContinueSimTest : public QueueTest {
         EXPECT_OK(completion.refusal);
         kaio_completion_drop(&completion);
     }
-
-    const std::string content_ = Pattern(kSizeBytes);
-    TempFile temp_{content_};
-    kaio_file *file_ = nullptr;
 };
 
 class ContinueNotSimTest : public ContinueSimTest {
@@ -274,8 +253,7 @@ TEST_F(ContinueSimTest, DestroySendsNothingAnew) {
     Write(content_);
     Flush();
     EXPECT_EQ(kaio_sim_complete(1), 1u);
-    uint32_t ready = 0;
-    EXPECT_OK(K(kaio_queue_wait(queue_, 0, kaio_deadline_now(), &ready)));
+    EXPECT_EQ(Wait(0), 0u);
     EXPECT_EQ(Counts().in_flight_count, 1u);  // the first rest
 
     kaio_completion lost = {};
@@ -294,11 +272,9 @@ TEST_F(ContinueSimTest, AnEventThatComesTwiceIsNotThatOfTheRest) {
     const kaio_ticket ticket = Read();
     Flush();
     EXPECT_EQ(kaio_sim_complete(1), 1u);
-    uint32_t ready = 1;
-    EXPECT_OK(K(kaio_queue_wait(queue_, 0, kaio_deadline_now(), &ready)));
+    EXPECT_EQ(Wait(0), 0u);
     kaio_testing_forge_event(queue_, ticket.bits, kSizeBytes / 2);
-    EXPECT_OK(K(kaio_queue_wait(queue_, 0, kaio_deadline_now(), &ready)));
-    EXPECT_EQ(ready, 0u);
+    EXPECT_EQ(Wait(0), 0u);
     EXPECT_EQ(Counts().in_flight_count, 1u);
     EXPECT_EQ(Counters().duplicate_count, 1u);
     kaio_cancel_answer answer = KAIO_CANCEL_STALE;
@@ -499,9 +475,7 @@ TEST_F(ContinueVectorSimTest, SegmentsMayBeMovedWhileARestIsUnderWay) {
     script.shorten_count = 2;
     Play(script);
     EXPECT_EQ(kaio_sim_complete(1), 1u);
-    uint32_t ready = 1;
-    EXPECT_OK(K(kaio_queue_wait(queue_, 0, kaio_deadline_now(), &ready)));
-    EXPECT_EQ(ready, 0u);
+    EXPECT_EQ(Wait(0), 0u);
     EXPECT_EQ(Counters().continued_count, 1u);
 
     StartRead({2, 2, 2, 2, 2, 2, 2});
@@ -543,9 +517,7 @@ TEST_F(ContinueTimedSimTest, ItsLatencyIsThatOfTheWhole) {
     Flush();
     kaio_sim_set_clock(6000000);
     EXPECT_EQ(kaio_sim_complete(1), 1u);
-    uint32_t ready = 1;
-    EXPECT_OK(K(kaio_queue_wait(queue_, 0, kaio_deadline_now(), &ready)));
-    EXPECT_EQ(ready, 0u);
+    EXPECT_EQ(Wait(0), 0u);
     kaio_sim_set_clock(13000000);
     ExpectFull(WaitAndTake(), content_);
     kaio_latency latency = {};
@@ -565,8 +537,7 @@ TEST_F(ContinueTimedSimTest, WhatMovedAlreadyOverlapsNothing) {
     Read();
     Flush();
     EXPECT_EQ(kaio_sim_complete(1), 1u);
-    uint32_t ready = 1;
-    EXPECT_OK(K(kaio_queue_wait(queue_, 0, kaio_deadline_now(), &ready)));
+    EXPECT_EQ(Wait(0), 0u);
 
     Write(std::string(2048, 'x'));
     EXPECT_EQ(Counts().finished_count, 0u);
@@ -588,13 +559,56 @@ TEST_F(ContinueTimedSimTest, WhatIsLeftOfAVectorEndsWhereTheWholeDoes) {
     EXPECT_OK(K(kaio_readv_start(queue_, file_, 0, kaio_rw_none(), 0, segments, 2, &ticket)));
     Flush();
     EXPECT_EQ(kaio_sim_complete(1), 1u);
-    uint32_t ready = 1;
-    EXPECT_OK(K(kaio_queue_wait(queue_, 0, kaio_deadline_now(), &ready)));
+    EXPECT_EQ(Wait(0), 0u);
 
     Write(std::string(16, 'x'), kSizeBytes);
     EXPECT_EQ(Counts().finished_count, 0u);
     Write(std::string(16, 'y'), kSizeBytes - 1);
     EXPECT_EQ(Counts().finished_count, 1u);
+}
+
+// ---- what is kept for ever ----
+
+// All segments of what the kernel may still have are kept, also those that are full already.
+TEST(ContinueLeakTest, ARestThatTheKernelMayStillHaveKeepsAllItsSegments) {
+    const TempFile temp(Pattern(kSizeBytes));
+    kaio_file *file = OpenFile(temp.path());
+    kaio_queue_options options = {};
+    options.depth = 2;
+    options.segment_count = 4;
+    options.continue_limit = 1;
+    kaio_queue *queue = nullptr;
+    ASSERT_OK(kaio_queue_open(&options, &queue));
+    kaio_sim_script script = {};
+    script.hold = true;
+    script.shorten_count = 1;
+    kaio_sim_play(&script);
+    kaio_segment segments[4] = {};
+    for (kaio_segment &segment : segments) {
+        segment.buffer = NewBuffer(kSizeBytes / 4);
+        segment.size_bytes = kSizeBytes / 4;
+    }
+    kaio_ticket ticket = {};
+    ASSERT_OK(kaio_readv_start(queue, file, 0, kaio_rw_none(), 0, segments, 4, &ticket));
+    uint32_t ready = 1;
+    ASSERT_OK(kaio_queue_wait(queue, 0, kaio_deadline_now(), &ready));
+    EXPECT_EQ(kaio_sim_complete(1), 1u);
+    ASSERT_OK(kaio_queue_wait(queue, 0, kaio_deadline_now(), &ready));
+    kaio_queue_counters counters = {};
+    ASSERT_OK(kaio_queue_counters_read(queue, &counters));
+    ASSERT_EQ(counters.continued_count, 1u) << "the rest has two segments";
+
+    script.destroy_fails = true;
+    script.getevents_error_count = UINT32_MAX;
+    script.getevents_error = EINVAL;
+    kaio_sim_play(&script);
+    kaio_destroy_report report = {};
+    ASSERT_OK(kaio_queue_destroy(&queue, nullptr, nullptr, &report));
+    EXPECT_EQ(report.leaked_count, 4u);
+    EXPECT_EQ(kaio_sim_complete(1), 1u);
+    const kaio_sim_script none = {};
+    kaio_sim_play(&none);
+    kaio_file_drop(&file);
 }
 
 }  // namespace

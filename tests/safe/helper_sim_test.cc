@@ -10,8 +10,7 @@
 
 #include "kaio/raw/aio_abi.h"
 #include "kaio/safe/kaio.h"
-#include "kaio/safe/sim/sim.h"
-#include "tests/support/safe_test.h"
+#include "tests/support/sim_test.h"
 
 namespace kaio_test {
 namespace {
@@ -20,7 +19,7 @@ constexpr uint32_t kSizeBytes = 4096;
 constexpr uint32_t kWindow = 64;
 constexpr uint32_t kOff = 4096;
 
-class HelperSimTest : public QueueTest {
+class HelperSimTest : public SimQueueTest {
   protected:
     kaio_queue_options Options() const override {
         kaio_queue_options options = QueueTest::Options();
@@ -32,17 +31,13 @@ class HelperSimTest : public QueueTest {
     }
 
     void SetUp() override {
-        Play({});
         kaio_sim_watch(Note, this);
-        QueueTest::SetUp();
-        file_ = OpenFile(temp_.path());
+        SimQueueTest::SetUp();
     }
 
     void TearDown() override {
-        Play({});
-        QueueTest::TearDown();
+        SimQueueTest::TearDown();
         kaio_sim_watch(nullptr, nullptr);
-        kaio_file_drop(&file_);
     }
 
     static void Note(void *context, const kaio_sim_note *note) {
@@ -50,10 +45,6 @@ class HelperSimTest : public QueueTest {
             auto *const self = static_cast<HelperSimTest *>(context);
             self->asked_.push_back(note->request.rw_flags);
         }
-    }
-
-    static void Play(const kaio_sim_script &script) {
-        kaio_sim_play(&script);
     }
 
     // The next `count` requests end with `error` in their events.
@@ -103,9 +94,6 @@ class HelperSimTest : public QueueTest {
 
     using Flags = std::vector<bool>;
 
-    const std::string content_ = Pattern(kSizeBytes);
-    TempFile temp_{content_};
-    kaio_file *file_ = nullptr;
     std::vector<int32_t> asked_;
 };
 
@@ -148,9 +136,7 @@ TEST_F(HelperSimTest, AnEventThatComesTwiceIsNotThatOfTheHelpers) {
     const kaio_ticket ticket = StartRead(file_, 0, &buffer);
     Flush();
     EXPECT_EQ(kaio_sim_complete(1), 1u);
-    uint32_t ready = 1;
-    EXPECT_OK(K(kaio_queue_wait(queue_, 0, kaio_deadline_now(), &ready)));
-    EXPECT_EQ(ready, 0u);
+    EXPECT_EQ(Wait(0), 0u);
     EXPECT_EQ(Counts().in_flight_count, 1u);
     EXPECT_EQ(Counters().duplicate_count, 1u);
     const kaio_completion completion = WaitAndTake();
@@ -310,9 +296,7 @@ TEST_F(HelperSimTest, ASyncWaitsForAWriteThatIsWithAHelper) {
     EXPECT_OK(K(kaio_sync_start(queue_, file_, KAIO_SYNC_DATA, 0, &ticket)));
     Flush();
     EXPECT_EQ(kaio_sim_complete(1), 1u);
-    uint32_t ready = 1;
-    EXPECT_OK(K(kaio_queue_wait(queue_, 0, kaio_deadline_now(), &ready)));
-    EXPECT_EQ(ready, 0u);
+    EXPECT_EQ(Wait(0), 0u);
     EXPECT_EQ(Counts().in_flight_count, 1u);
     EXPECT_EQ(Counts().staged_count, 1u);
     EXPECT_EQ(Wait(2), 2u);

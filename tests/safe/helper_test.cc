@@ -187,6 +187,48 @@ TEST_F(HelperTest, WhatTheKernelRefusesThemEndsRefused) {
     kaio_file_drop(&borrowed);
 }
 
+#ifndef NDEBUG
+
+// And the number is another file's by now, which must not be read from or written to.
+TEST_F(HelperTest, AFileThatTookTheNumberOverIsNotTheirs) {
+    const TempFile other(Page(7));
+    const int fd = open(temp_->path(), O_RDWR | O_CLOEXEC);
+    ASSERT_GE(fd, 0);
+    kaio_file *borrowed = nullptr;
+    ASSERT_OK(kaio_file_borrow(fd, &borrowed));
+    kaio_buffer *buffer = NewBuffer(Page(1));
+    StartWrite(borrowed, 0, &buffer);
+    EXPECT_EQ(close(fd), 0);
+    ASSERT_EQ(open(other.path(), O_RDWR | O_CLOEXEC), fd);
+    kaio_completion completion = WaitAndTake();
+    EXPECT_EQ(completion.transfer, KAIO_TRANSFER_REFUSED) << Text(completion);
+    EXPECT_EQ(completion.os_error, EBADF);
+    EXPECT_EQ(other.Content(), Page(7));
+    EXPECT_EQ(Counters().helped_count, 0u);
+    kaio_completion_drop(&completion);
+    kaio_file_drop(&borrowed);
+    close(fd);
+}
+
+#endif
+
+// Ending a queue waits for its threads: a place where a thread that is to be cancelled would end.
+TEST_F(HelperTest, AThreadThatIsToBeCancelledEndsItsQueueFirst) {
+    bool is_closed = false;
+    std::thread([&] {
+        EXPECT_EQ(pthread_cancel(pthread_self()), 0);
+        kaio_queue_options options = Options();
+        options.eventfd = false;
+        kaio_queue *queue = nullptr;
+        EXPECT_OK(kaio_queue_open(&options, &queue));
+        EXPECT_OK(kaio_queue_close(&queue));
+        is_closed = true;
+        int state;
+        pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+    }).join();
+    EXPECT_TRUE(is_closed);
+}
+
 // A signal that is let in nowhere else must not end up in a helper.
 TEST_F(HelperTest, SignalsAreNotTheirs) {
     sigset_t blocked;

@@ -6,8 +6,7 @@
 #include <string>
 
 #include "kaio/safe/kaio.h"
-#include "kaio/safe/sim/sim.h"
-#include "tests/support/safe_test.h"
+#include "tests/support/sim_test.h"
 
 namespace kaio_test {
 namespace {
@@ -15,7 +14,7 @@ namespace {
 constexpr uint32_t kSizeBytes = 4096;
 constexpr int64_t kMs = 1000000;
 
-class LateSimTest : public QueueTest {
+class LateSimTest : public SimQueueTest {
   protected:
     kaio_queue_options Options() const override {
         kaio_queue_options options = QueueTest::Options();
@@ -23,22 +22,6 @@ class LateSimTest : public QueueTest {
         options.continue_limit = 2;
         options.segment_count = 4;
         return options;
-    }
-
-    void SetUp() override {
-        Play({});
-        QueueTest::SetUp();
-        file_ = OpenFile(temp_.path());
-    }
-
-    void TearDown() override {
-        Play({});
-        QueueTest::TearDown();
-        kaio_file_drop(&file_);
-    }
-
-    static void Play(const kaio_sim_script &script) {
-        kaio_sim_play(&script);
     }
 
     // Nothing completes until kaio_sim_complete.
@@ -127,10 +110,6 @@ class LateSimTest : public QueueTest {
             EXPECT_EQ(status.subject, fails ? KAIO_SUBJECT_FILE : KAIO_SUBJECT_NONE);
         }
     }
-
-    const std::string content_ = Pattern(kSizeBytes);
-    TempFile temp_{content_};
-    kaio_file *file_ = nullptr;
 };
 
 TEST_F(LateSimTest, TheBufferStaysPinnedUntilTheLateEnd) {
@@ -222,6 +201,19 @@ TEST_F(LateSimTest, ItBeginsAnewWhenItIsSetAgain) {
     HangOne();
     ExpectFailsFast(true);
     EXPECT_OK(kaio_file_set_fail_fast(file_, false));
+    ExpectFailsFast(false);
+    EndAll();
+    HangOne();
+    ExpectFailsFast(false);
+    EndAll();
+}
+
+TEST_F(LateSimTest, AnotherFileInTheSamePlaceDoesNotFailFast) {
+    EXPECT_OK(kaio_file_set_fail_fast(file_, true));
+    HangOne();
+    EndAll();
+    EXPECT_OK(kaio_file_close(&file_));
+    file_ = OpenFile(temp_.path());
     ExpectFailsFast(false);
     EndAll();
     HangOne();

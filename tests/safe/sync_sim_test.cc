@@ -6,30 +6,13 @@
 
 #include <vector>
 
-#include "kaio/safe/sim/sim.h"
-#include "tests/support/safe_test.h"
+#include "tests/support/sim_test.h"
 
 namespace kaio_test {
 namespace {
 
-class SyncSimTest : public QueueTest {
+class SyncSimTest : public SimQueueTest {
   protected:
-    void SetUp() override {
-        Play({});
-        QueueTest::SetUp();
-        file_ = OpenFile(temp_.path());
-    }
-
-    void TearDown() override {
-        Play({});
-        QueueTest::TearDown();
-        kaio_file_drop(&file_);
-    }
-
-    void Play(const kaio_sim_script &script) {
-        kaio_sim_play(&script);
-    }
-
     // The next `count` requests that complete fail.
     void Fail(uint32_t count, int error) {
         kaio_sim_script script = {};
@@ -60,9 +43,6 @@ class SyncSimTest : public QueueTest {
         EXPECT_OK(kaio_file_clear_sync_error(file_, &error));
         return error;
     }
-
-    TempFile temp_{Pattern(4096)};
-    kaio_file *file_ = nullptr;
 };
 
 TEST_F(SyncSimTest, LaterSyncsFailWithTheFirstErrorAndAskNobody) {
