@@ -324,9 +324,11 @@ static enum way way_of(struct kaio_queue_place *queue, struct kaio_slot *slot) {
         is_extending(file, slot)) {
         return WAY_HELPER;
     }
+    // What an append that is short has moved stays at the end of the file: it cannot be done anew.
+    bool is_append = kaio_kind_is_write(kind) && kaio_request_is_append(file, slot);
     bool is_callers = ((uint32_t)slot->iocb.aio_rw_flags & KAIO_RAW_RWF_NOWAIT) != 0;
-    return (offload & TRY_NOWAIT) != 0 && !is_callers && may_try(queue, slot) ? WAY_NOWAIT
-                                                                              : WAY_PLAIN;
+    bool is_for_trying = (offload & TRY_NOWAIT) != 0 && !is_append && !is_callers;
+    return is_for_trying && may_try(queue, slot) ? WAY_NOWAIT : WAY_PLAIN;
 }
 
 // hand_over gives a request that is not staged any more to a helper: it is in flight.

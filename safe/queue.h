@@ -82,9 +82,9 @@ typedef struct kaio_queue_options {
     // and end with the queue; no signal reaches them; 48 bytes for each request. The three behind
     // it say which: transfers of files with offsets alone, for polls and syncs do not sleep there.
     uint32_t helper_count;
-    // Each gets RWF_NOWAIT, and only what would block goes to a helper, which does the whole of it.
-    // Where that was so three times of four, for one device and direction, the flag is left out for
-    // some thousands of requests: it costs a second io_submit each time.
+    // Each but appends gets RWF_NOWAIT, and only what would block goes to a helper, which does the
+    // whole of it. Where that was so three times of four, for one device and direction, the flag is
+    // left out for some thousands of requests: it costs a second io_submit each time.
     bool try_nowait;
     bool offload_buffered;   // to a helper at once: files without O_DIRECT,
     bool offload_extending;  // writes behind the end of a file, for an fstat(2) each
@@ -305,8 +305,7 @@ KAIO_MUST_USE kaio_status kaio_queue_attach(kaio_queue *queue) KAIO_NOEXCEPT;
 // was pushed is finished, to be taken. Idle requests stay.
 //
 // Ownership: `*out_left` is what there is then; it is written on OK, TIMED_OUT, AGAIN and OS_ERROR.
-// Errors:    TIMED_OUT, AGAIN(request), OS_ERROR(queue): as kaio_queue_wait. Nothing is lost, and
-// draining may be tried again.
+// Errors:    TIMED_OUT, AGAIN(request), OS_ERROR(queue): as kaio_queue_wait. Nothing is lost.
 KAIO_MUST_USE kaio_status kaio_queue_drain(kaio_queue *queue, kaio_deadline deadline,
                                            kaio_queue_counts *out_left) KAIO_NOEXCEPT;
 

@@ -144,6 +144,20 @@ TEST_F(HelperSimTest, AnEventThatComesTwiceIsNotThatOfTheHelpers) {
     ExpectRead(completion);
 }
 
+// What it moved would be in the file twice.
+TEST_F(HelperSimTest, AnAppendIsNotDoneAnew) {
+    kaio_sim_script script = {};
+    script.shorten_count = 1;
+    Play(script);
+    kaio_buffer *buffer = NewBuffer(content_);
+    kaio_ticket ticket = {};
+    EXPECT_OK(K(kaio_write_start(queue_, file_, Range(0, kSizeBytes), kaio_rw_append(), 0, &buffer,
+                                 &ticket)));
+    Expect(KAIO_TRANSFER_SHORT, 0, WaitAndTake());
+    EXPECT_EQ(Asked(), (Flags{false}));
+    EXPECT_EQ(temp_.Content(), content_ + content_.substr(0, kSizeBytes / 2));
+}
+
 TEST_F(HelperSimTest, TheEndOfTheFileIsTheEnd) {
     kaio_buffer *buffer = NewBuffer(kSizeBytes);
     StartRead(file_, kSizeBytes, &buffer);
