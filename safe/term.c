@@ -102,10 +102,11 @@ static struct kaio_queue_place *enter(kaio_queue *handle, kaio_status *out_why) 
 
 static void set(struct kaio_queue_place *queue, const struct kaio_slot *slot,
                 kaio_deadline deadline) {
-    *term_of(queue, slot) = (struct kaio_term){
-        .bits = kaio_request_ticket(queue, slot), .at_ns = deadline.at_ns, .state = DUE};
-    if (deadline.at_ns < queue->extras->nearest_ns) {
-        queue->extras->nearest_ns = deadline.at_ns;
+    int64_t at_ns = deadline.at_ns < 0 ? 0 : deadline.at_ns;  // no clock of these is below 0
+    *term_of(queue, slot) =
+        (struct kaio_term){.bits = kaio_request_ticket(queue, slot), .at_ns = at_ns, .state = DUE};
+    if (at_ns < queue->extras->nearest_ns) {
+        queue->extras->nearest_ns = at_ns;
     }
 }
 

@@ -205,6 +205,27 @@ TEST_F(LateTest, ADeadlineBelongsToItsRequestNotToThePlace) {
     EXPECT_CODE(KAIO_STALE, K(kaio_queue_set_deadline(queue_, kaio_ticket(), kaio_deadline_now())));
 }
 
+// The deadline may pass at any moment, also just before the wait would sleep.
+TEST_F(LateTest, AWaitIsAlwaysCutByTheRequestsOwnDeadline) {
+    const kaio_ticket ticket = StartPoll(7);
+    Flush();
+    for (int64_t i = 0; i < 5000 && !HasFailure(); ++i) {
+        ASSERT_OK(kaio_queue_set_deadline(queue_, ticket, kaio_deadline_after_ns(i % 1000)));
+        WaitForLate(1);
+        TakeLate();
+    }
+}
+
+// Longer ago than the clock can say.
+TEST_F(LateTest, ADeadlineMayBeAnyNumber) {
+    const kaio_ticket ticket = StartPoll(7);
+    EXPECT_OK(K(kaio_queue_set_deadline(queue_, ticket, kaio_deadline_at_ns(INT64_MIN))));
+    EXPECT_EQ(NextDeadline(), 0);
+    const kaio_late late = TakeLate();
+    EXPECT_GT(late.late_ns, 0);
+    EXPECT_LE(late.late_ns, NowNs());
+}
+
 TEST_F(LateTest, NeverTakesItAway) {
     const kaio_ticket ticket = StartPoll(7, kMs);
     EXPECT_OK(K(kaio_queue_set_deadline(queue_, ticket, kaio_deadline_never())));
