@@ -8,29 +8,37 @@
 
 namespace {
 std::atomic<uint64_t> allocations;
+std::atomic<uint64_t> frees;
+std::atomic<uint64_t> countdown;  // at 1 the next allocation fails; 0: none does
+
+bool Fails() {
+    ++allocations;
+    return countdown != 0 && --countdown == 0;
 }
+}  // namespace
 
 extern "C" {
 void *__libc_malloc(size_t size);
 void *__libc_calloc(size_t count, size_t size);
 void *__libc_realloc(void *bytes, size_t size);
 void *__libc_memalign(size_t align, size_t size);
+void __libc_free(void *bytes);
 
 void *malloc(size_t size) {
-    ++allocations;
-    return __libc_malloc(size);
+    return Fails() ? nullptr : __libc_malloc(size);
 }
 void *calloc(size_t count, size_t size) {
-    ++allocations;
-    return __libc_calloc(count, size);
+    return Fails() ? nullptr : __libc_calloc(count, size);
 }
 void *realloc(void *bytes, size_t size) {
-    ++allocations;
-    return __libc_realloc(bytes, size);
+    return Fails() ? nullptr : __libc_realloc(bytes, size);
+}
+void free(void *bytes) {
+    frees += bytes != nullptr;
+    __libc_free(bytes);
 }
 int posix_memalign(void **out_bytes, size_t align, size_t size) {
-    ++allocations;
-    *out_bytes = __libc_memalign(align, size);
+    *out_bytes = Fails() ? nullptr : __libc_memalign(align, size);
     return *out_bytes == nullptr ? ENOMEM : 0;
 }
 }
@@ -39,6 +47,40 @@ namespace kaio_test {
 namespace {
 
 class AllocationTest : public QueueTest {};
+
+// A queue with all that options ask for: each of its allocations fails once.
+TEST(OpenWithoutMemoryTest, AnswersSoAndLeavesNothing) {
+    kaio_queue_options options = {};
+    options.depth = 4;
+    options.segment_count = 4;
+    options.latency = true;
+    options.continue_limit = 1;
+    options.deadlines = true;
+    options.helper_count = 2;
+    kaio_queue *queue = nullptr;
+    for (int i = 0; i < 2; ++i) {  // what is made once and kept is there from then on
+        ASSERT_OK(kaio_queue_open(&options, &queue));
+        ASSERT_OK(kaio_queue_close(&queue));
+    }
+    uint64_t failed_count = 0;
+    for (kaio_status status = {}; queue == nullptr; ++failed_count) {
+        const uint64_t live = allocations - frees;
+        countdown = failed_count + 1;
+        status = kaio_queue_open(&options, &queue);
+        const bool has_failed = countdown == 0;
+        countdown = 0;
+        EXPECT_EQ(kaio_status_is_ok(status), !has_failed) << failed_count;
+        if (has_failed) {
+            EXPECT_EQ(queue, nullptr);
+            EXPECT_TRUE(status.code == KAIO_NO_MEMORY || status.os_error == EAGAIN)
+                << Text(status);                                       // EAGAIN: of a thread
+            EXPECT_EQ(allocations - frees, live + 1) << failed_count;  // the failed one counted
+        }
+        ASSERT_LT(failed_count, 100u);
+    }
+    EXPECT_GE(failed_count, 10u);
+    EXPECT_OK(kaio_queue_close(&queue));
+}
 
 TEST_F(AllocationTest, TheCounterCounts) {
     const uint64_t before = allocations;

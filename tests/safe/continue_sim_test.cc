@@ -339,19 +339,25 @@ void Count(void *context, uint64_t, kaio_read_result *result) {
 }
 
 TEST_F(ContinueSimTest, ARunGoesOnToo) {
-    Shorten(3);
+    Shorten(5);
     Read();
     kaio_buffer *buffer = NewBuffer(2 * kSizeBytes);
     StartRead(file_, 0, &buffer);
+    Read(512, kSizeBytes);
     std::vector<kaio_read_result> results;
     kaio_handlers handlers = {};
     handlers.on_read = Count;
     kaio_run_report report = {};
     EXPECT_OK(K(kaio_queue_run(queue_, &handlers, &results, kaio_deadline_never(), &report)));
     EXPECT_EQ(report.ended, KAIO_RUN_IDLE);
-    EXPECT_EQ(report.completed_count, 2u);
-    ASSERT_EQ(results.size(), 2u);
+    EXPECT_EQ(report.completed_count, 3u);
+    ASSERT_EQ(results.size(), 3u);
     for (const kaio_read_result &result : results) {
+        if (result.range.size_bytes == 512) {
+            EXPECT_EQ(result.outcome, KAIO_TRANSFER_END);
+            EXPECT_TRUE(result.met_end);
+            continue;
+        }
         const bool is_whole = result.range.size_bytes == kSizeBytes;
         EXPECT_EQ(result.outcome, is_whole ? KAIO_TRANSFER_FULL : KAIO_TRANSFER_SHORT);
         EXPECT_EQ(result.moved_bytes, kSizeBytes);

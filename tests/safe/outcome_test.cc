@@ -64,6 +64,7 @@ TEST_P(VerdictTest, ClassifiesAnEnding) {
     EXPECT_EQ(verdict.sync, c.sync) << kaio_sync_outcome_name(verdict.sync);
     EXPECT_EQ(verdict.os_error, c.os_error);
     EXPECT_EQ(verdict.moved_bytes, c.moved_bytes);
+    EXPECT_EQ(verdict.met_end, c.transfer == KAIO_TRANSFER_END);
 }
 
 INSTANTIATE_TEST_SUITE_P(
