@@ -28,9 +28,13 @@ expect ABadNumberIsNamed 64 '--threads=0: a number from 1 to 1024' "$wal" bench 
 expect AnUnknownCommandIsNamed 64 'mend: no such command' "$wal" mend /
 expect AFolderIsNeeded 64 'a COMMAND and a FOLDER are needed' "$wal" verify
 
-# A byte of the first record of the newest segment, and of one before it.
+# A byte of the checksum of the first record of each segment, inverted: salts are random, so any
+# one value could be what is there.
 damage() {
-  printf '\xff' | dd of="$1" bs=1 seek=4096 conv=notrunc status=none
+  local byte
+  byte=$(od -A n -t u1 -j 4096 -N 1 "$1")
+  # shellcheck disable=SC2059 # the format is the byte
+  printf "\\x$(printf %x $((byte ^ 255)))" | dd of="$1" bs=1 seek=4096 conv=notrunc status=none
 }
 append --numbers >/dev/null
 for segment in "$folder"/*.wal; do

@@ -394,8 +394,6 @@ TEST_F(ContinueSimTest, APipeEndsShort) {
 
 class ContinueVectorSimTest : public ContinueSimTest {
   protected:
-    static constexpr uint32_t kPartBytes = kSizeBytes / 4;
-
     void Start(bool is_write, std::vector<std::string> parts) {
         std::vector<kaio_segment> segments(parts.size());
         for (size_t i = 0; i < parts.size(); ++i) {
