@@ -266,7 +266,8 @@ void kaio_frame_release(uintptr_t bits) {
         uint8_t *bytes = atomic_load_explicit(&region->bytes, memory_order_relaxed);
         kaio_checker_forbid(bytes + number * frame_bytes, frame_bytes);
     }
-    atomic_store(word, (kaio_bits_life(bits) + KAIO_LIFE_ONE) | KAIO_STATE_FREE);
+    atomic_store_explicit(word, (kaio_bits_life(bits) + KAIO_LIFE_ONE) | KAIO_STATE_FREE,
+                          memory_order_release);
     if (is_pooled) {
         kaio_pool_push(region, number);
     }

@@ -132,8 +132,10 @@ static void unbind_all(uint32_t thread) {
 }
 
 void kaio_memory_will_bind(void) {
-    kaio_thread_at_exit(unbind_all);
-    has_bound = true;
+    if (KAIO_UNLIKELY(!has_bound)) {
+        kaio_thread_at_exit(unbind_all);
+        has_bound = true;
+    }
 }
 
 bool kaio_memory_bind(uintptr_t bits, uint32_t thread, uint32_t step) {

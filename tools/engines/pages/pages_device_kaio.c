@@ -102,21 +102,40 @@ void pages_channel_close(pages_channel *channel) {
 
 // ---- requests ----
 
-// take_one waits for the outcome of one request, whose segments, if it has any, go to `segments`.
-static kaio_status take_one(pages_channel *channel, kaio_segment *segments,
-                            kaio_completion *out_completion) {
+// wait waits for the outcomes of `count` requests.
+static kaio_status wait(pages_channel *channel, uint32_t count) {
     uint32_t ready_count;
-    kaio_status status = kaio_queue_wait(channel->queue, 1, kaio_deadline_never(), &ready_count);
-    return kaio_status_is_ok(status)
-               ? kaio_queue_take_segments(channel->queue, segments, PAGES_READ_MAX, out_completion)
-               : status;
+    return kaio_queue_wait(channel->queue, count, kaio_deadline_never(), &ready_count);
 }
 
-bool pages_channel_read(pages_channel *channel, const uint32_t *frames, uint32_t count,
-                        uint64_t number, pages_error *out_error) {
+// read_one fills one frame.
+static kaio_status read_one(pages_channel *channel, uint32_t frame, uint64_t number,
+                            kaio_completion *out_completion) {
+    const pages_device *device = channel->device;
+    const kaio_range range = {.file_offset_bytes = number * PAGES_PAGE_BYTES,
+                              .size_bytes = PAGES_PAGE_BYTES};
+    kaio_buffer *buffer = NULL;
+    kaio_ticket ticket;
+    kaio_status status = kaio_region_take(device->region, frame, &buffer);
+    if (kaio_status_is_ok(status)) {
+        status = kaio_read_start(channel->queue, device->file, range, kaio_rw_none(), 0, &buffer,
+                                 &ticket);
+    }
+    if (kaio_status_is_ok(status)) {
+        status = wait(channel, 1);
+    }
+    if (kaio_status_is_ok(status)) {
+        status = kaio_queue_take(channel->queue, out_completion);
+    }
+    kaio_buffer_drop(kaio_status_is_ok(status) ? &out_completion->buffer : &buffer);
+    return status;
+}
+
+// read_many fills several, side by side in the file.
+static kaio_status read_many(pages_channel *channel, const uint32_t *frames, uint32_t count,
+                             uint64_t number, kaio_completion *out_completion) {
     const pages_device *device = channel->device;
     kaio_segment segments[PAGES_READ_MAX] = {{0}};
-    kaio_completion completion = {.operation = KAIO_NO_OPERATION};
     kaio_status status = {.code = KAIO_OK};
     kaio_ticket ticket;
     for (uint32_t i = 0; i < count && kaio_status_is_ok(status); ++i) {
@@ -128,11 +147,23 @@ bool pages_channel_read(pages_channel *channel, const uint32_t *frames, uint32_t
                                   kaio_rw_none(), 0, segments, count, &ticket);
     }
     if (kaio_status_is_ok(status)) {
-        status = take_one(channel, segments, &completion);
+        status = wait(channel, 1);
+    }
+    if (kaio_status_is_ok(status)) {
+        status = kaio_queue_take_segments(channel->queue, segments, PAGES_READ_MAX, out_completion);
     }
     for (uint32_t i = 0; i < count; ++i) {
-        kaio_buffer_drop(&segments[i].buffer);  // the frame is the store's again
+        kaio_buffer_drop(&segments[i].buffer);
     }
+    return status;
+}
+
+// Both drop what they read to: the frame is the store's again.
+bool pages_channel_read(pages_channel *channel, const uint32_t *frames, uint32_t count,
+                        uint64_t number, pages_error *out_error) {
+    kaio_completion completion;
+    kaio_status status = count == 1 ? read_one(channel, frames[0], number, &completion)
+                                    : read_many(channel, frames, count, number, &completion);
     if (!kaio_status_is_ok(status)) {
         return failed("read", status, out_error);
     }
@@ -168,27 +199,28 @@ bool pages_channel_write(pages_channel *channel, const uint32_t *frames, const u
         kaio_status status = start_write(channel, frames[started_count], numbers[started_count]);
         is_good = kaio_status_is_ok(status) || failed("write", status, out_error);
     }
-    for (uint32_t i = 0; i < started_count; ++i) {
-        kaio_segment none[PAGES_READ_MAX];
+    kaio_status status = wait(channel, started_count);
+    for (uint32_t i = 0; i < started_count && kaio_status_is_ok(status); ++i) {
         kaio_completion completion;
-        kaio_status status = take_one(channel, none, &completion);
-        if (!kaio_status_is_ok(status)) {
-            return failed("write", status, out_error);
+        status = kaio_queue_take(channel->queue, &completion);
+        if (kaio_status_is_ok(status)) {
+            is_good &= completion.transfer == KAIO_TRANSFER_FULL || told(&completion, out_error);
+            kaio_completion_drop(&completion);
         }
-        is_good &= completion.transfer == KAIO_TRANSFER_FULL || told(&completion, out_error);
-        kaio_completion_drop(&completion);
     }
-    return is_good;
+    return kaio_status_is_ok(status) ? is_good : failed("write", status, out_error);
 }
 
 bool pages_channel_sync(pages_channel *channel, pages_error *out_error) {
-    kaio_segment none[PAGES_READ_MAX];
     kaio_completion completion;
     kaio_ticket ticket;
     kaio_status status =
         kaio_sync_start(channel->queue, channel->device->file, KAIO_SYNC_DATA, 0, &ticket);
     if (kaio_status_is_ok(status)) {
-        status = take_one(channel, none, &completion);
+        status = wait(channel, 1);
+    }
+    if (kaio_status_is_ok(status)) {
+        status = kaio_queue_take(channel->queue, &completion);
     }
     if (!kaio_status_is_ok(status)) {
         return failed("sync", status, out_error);
