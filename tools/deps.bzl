@@ -178,6 +178,22 @@ def tools_deps():
         package = "libisal-dev",
     )
 
+    _maybe(
+        system_library,
+        "libaio",
+        library = "libaio",
+        linkopts = ["-laio"],
+        package = "libaio-dev",
+    )
+
+    _maybe(
+        system_library,
+        "liburing",
+        library = "liburing",
+        linkopts = ["-luring"],
+        package = "liburing-dev",
+    )
+
     # Headers alone: who includes xxhash.h defines XXH_INLINE_ALL.
     _maybe(system_library, "xxhash", library = "xxhash", package = "libxxhash-dev")
 

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "bench.h"
 #include "copy.h"
 #include "probe.h"
 
@@ -21,10 +22,12 @@ struct command {
     int (*run)(int argc, char **argv);
 };
 
+static char bench_name[] = "kaio bench";
 static char copy_name[] = "kaio copy";
 static char probe_name[] = "kaio probe";
 
-static const struct command commands[] = {{"copy", copy_name, copy_command},
+static const struct command commands[] = {{"bench", bench_name, bench_command},
+                                          {"copy", copy_name, copy_command},
                                           {"probe", probe_name, probe_command}};
 
 static const struct command *find_command(const char *name) {
@@ -75,6 +78,7 @@ static const char documentation[] =
     "File work by asynchronous I/O."
     "\v"
     "Commands:\n\n"
+    "  bench [ROW...]  measure kaio beside libaio, io_uring and threads\n"
     "  copy SRC DST    copy a file, whole and durable or not at all\n"
     "  probe [PATH]    find out what asynchronous I/O works here\n\n"
     "`kaio COMMAND --help' tells more.";

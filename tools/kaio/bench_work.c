@@ -1,0 +1,235 @@
+#define _GNU_SOURCE  // O_DIRECT, O_TMPFILE, MADV_HUGEPAGE
+
+#include "bench_work.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "message.h"
+#include "number.h"
+#include "progress.h"
+
+enum { BLOCK_BYTES = 512, HUGE_BYTES = 2 << 20, FILL_BYTES = 4 << 20 };
+
+// ---- files ----
+
+// fill writes `size_bytes`, each 512 of which begin with their offset, and makes them durable.
+static bool fill(int fd, uint64_t size_bytes, uint8_t *memory, const char *folder) {
+    progress_begin("writing", size_bytes);
+    for (uint64_t offset = 0; offset < size_bytes; offset += FILL_BYTES) {
+        for (uint64_t block = 0; block < FILL_BYTES; block += BLOCK_BYTES) {
+            uint64_t place = offset + block;
+            memcpy(memory + block, &place, sizeof place);
+        }
+        ssize_t count = pwrite(fd, memory, FILL_BYTES, (off_t)offset);
+        if (count != FILL_BYTES) {
+            progress_end();
+            return message_os_error(folder, "write", count < 0 ? errno : ENOSPC);
+        }
+        progress_add(FILL_BYTES);
+        progress_draw();
+    }
+    progress_end();
+    return fsync(fd) == 0 || message_os_error(folder, "fsync", errno);
+}
+
+// make_file makes a file without a name. -1: said why.
+static int make_file(const struct bench_place *place, uint64_t size_bytes) {
+    int fd = open(place->folder, O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        (void)message_os_error(place->folder, "open a file in it", errno);
+        return -1;
+    }
+    if (!fill(fd, size_bytes, place->memory[0], place->folder)) {
+        (void)close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+// reopen_direct opens the same file again, past the page cache.
+static int reopen_direct(int fd, const char *folder) {
+    char name[64];
+    (void)snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
+    int direct_fd = open(name, O_RDWR | O_DIRECT | O_CLOEXEC);
+    if (direct_fd < 0) {
+        (void)message_os_error(folder, "open a file in it with O_DIRECT", errno);
+    }
+    return direct_fd;
+}
+
+static bool open_direct(struct bench_place *place) {
+    int fd = make_file(place, place->size_bytes);
+    if (fd < 0) {
+        return false;
+    }
+    place->direct_fd = reopen_direct(fd, place->folder);
+    (void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+    (void)close(fd);
+    return place->direct_fd >= 0;
+}
+
+static bool open_device(struct bench_place *place) {
+    place->device_fd = open(place->device, O_RDONLY | O_DIRECT | O_CLOEXEC);
+    if (place->device_fd < 0) {
+        return message_os_error(place->device, "open", errno);
+    }
+    struct stat stat;
+    uint64_t bytes = 0;
+    if (fstat(place->device_fd, &stat) != 0) {
+        return message_os_error(place->device, "fstat", errno);
+    }
+    if (!S_ISBLK(stat.st_mode)) {
+        bytes = (uint64_t)stat.st_size;
+    } else if (ioctl(place->device_fd, BLKGETSIZE64, &bytes) != 0) {
+        return message_os_error(place->device, "BLKGETSIZE64", errno);
+    }
+    place->device_bytes = bytes;
+    return bytes >= FILL_BYTES || message_error("%s: %" PRIu64 " bytes: at least %d are needed",
+                                                place->device, bytes, FILL_BYTES);
+}
+
+// ---- memory ----
+
+static uint8_t *map(int advice) {
+    // Twice as much, so that an aligned half is in it: the rest costs no memory.
+    uint8_t *mapping = mmap(NULL, 2 * (size_t)BENCH_MEMORY_BYTES, PROT_READ | PROT_WRITE,
+                            MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (mapping == MAP_FAILED) {
+        return NULL;
+    }
+    size_t excess = (uintptr_t)mapping % HUGE_BYTES;
+    uint8_t *memory = mapping + (excess == 0 ? 0 : HUGE_BYTES - excess);
+    (void)madvise(memory, BENCH_MEMORY_BYTES, advice);
+    memset(memory, 1, BENCH_MEMORY_BYTES);
+    return memory;
+}
+
+// has_huge_pages asks the kernel for what it gave.
+static bool has_huge_pages(const uint8_t *memory) {
+    FILE *file = fopen("/proc/self/smaps", "re");
+    char line[256];
+    bool is_here = false;
+    unsigned long kilobytes = 0;
+    while (file != NULL && kilobytes == 0 && fgets(line, sizeof line, file) != NULL) {
+        uintptr_t first;
+        uintptr_t end;
+        if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR, &first, &end) == 2) {
+            is_here = first <= (uintptr_t)memory && (uintptr_t)memory < end;
+        } else if (is_here && strncmp(line, "AnonHugePages:", 14) == 0) {
+            kilobytes = strtoul(line + 14, NULL, 10);
+        }
+    }
+    if (file != NULL) {
+        (void)fclose(file);
+    }
+    return kilobytes >= BENCH_MEMORY_BYTES / 1024;
+}
+
+// ---- the place ----
+
+bool bench_place_open(struct bench_place *place) {
+    place->null_fd = place->cached_fd = place->direct_fd = place->device_fd = -1;
+    place->pipe_fds[0] = place->pipe_fds[1] = -1;
+    place->memory[0] = map(MADV_NOHUGEPAGE);
+    place->memory[1] = map(MADV_HUGEPAGE);
+    if (place->memory[0] == NULL || place->memory[1] == NULL) {
+        return message_error("no memory for the buffers");
+    }
+    place->is_huge = has_huge_pages(place->memory[1]);
+    place->null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (place->null_fd < 0) {
+        return message_os_error("/dev/null", "open", errno);
+    }
+    if (pipe2(place->pipe_fds, O_CLOEXEC) != 0 || write(place->pipe_fds[1], "", 1) != 1) {
+        return message_os_error("a pipe", "pipe2", errno);
+    }
+    place->cached_fd = make_file(place, BENCH_CACHED_BYTES);
+    return place->cached_fd >= 0 && open_direct(place) &&
+           (place->device == NULL || open_device(place));
+}
+
+static void close_if_open(int fd) {
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+}
+
+void bench_place_close(struct bench_place *place) {
+    close_if_open(place->null_fd);
+    close_if_open(place->cached_fd);
+    close_if_open(place->direct_fd);
+    close_if_open(place->device_fd);
+    close_if_open(place->pipe_fds[0]);
+    close_if_open(place->pipe_fds[1]);
+}
+
+// ---- work ----
+
+// next_random is xorshift64*.
+static uint64_t next_random(uint64_t *state) {
+    *state ^= *state >> 12;
+    *state ^= *state << 25;
+    *state ^= *state >> 27;
+    return *state * UINT64_C(2685821657736338717);
+}
+
+static void make_offsets(uint64_t offsets[BENCH_OFFSET_COUNT], uint64_t file_bytes,
+                         uint32_t size_bytes, bool is_sequence) {
+    uint64_t block_count = size_bytes == 0 ? 0 : file_bytes / size_bytes;
+    uint64_t state = 88172645463325252;
+    for (uint64_t i = 0; i < BENCH_OFFSET_COUNT; ++i) {
+        uint64_t block = is_sequence ? i : next_random(&state);
+        offsets[i] = block_count == 0 ? 0 : block % block_count * size_bytes;
+    }
+}
+
+struct bench_work bench_work_make(const struct bench_place *place, enum bench_source source,
+                                  enum bench_kind kind, uint32_t size_bytes, uint32_t depth,
+                                  uint64_t offsets[BENCH_OFFSET_COUNT]) {
+    static const uint32_t page_bytes = 4096;
+    struct bench_work work = {.kind = kind, .depth = depth, .size_bytes = size_bytes};
+    uint64_t file_bytes = 0;
+    switch (source) {
+        case BENCH_NULL:
+            work.fd = place->null_fd;
+            break;
+        case BENCH_CACHED:
+            work.fd = place->cached_fd;
+            file_bytes = BENCH_CACHED_BYTES;
+            break;
+        case BENCH_DIRECT:
+        case BENCH_SEQUENCE:
+            work.fd = place->direct_fd;
+            file_bytes = place->size_bytes;
+            break;
+        case BENCH_PIPE:
+            work.fd = place->pipe_fds[0];
+            break;
+        case BENCH_DEVICE:
+            work.fd = place->device_fd;
+            file_bytes = place->device_bytes;
+            break;
+    }
+    bool is_transfer = kind == BENCH_READ || kind == BENCH_WRITE;
+    work.expected = is_transfer && file_bytes != 0 ? size_bytes : 0;
+    work.is_checked = kind == BENCH_READ && file_bytes != 0 && source != BENCH_DEVICE;
+    make_offsets(offsets, file_bytes, size_bytes, source == BENCH_SEQUENCE);
+    work.offsets = offsets;
+    work.stride_bytes = size_bytes < page_bytes ? page_bytes : size_bytes;
+    bench_work_use_memory(&work, place, false);
+    return work;
+}
+
+void bench_work_use_memory(struct bench_work *work, const struct bench_place *place, bool is_huge) {
+    work->memory = place->memory[is_huge];
+}
