@@ -2,10 +2,12 @@
 
 #include "bench_crew.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 enum { THREADS_MAX = 8 };
 
@@ -37,9 +39,20 @@ void *bench_peer_cannot(char out_why[BENCH_WHY_BYTES], const char *format, ...) 
     return NULL;
 }
 
+// open_own opens the file once more, since threads that share one share its counts of users. Where
+// that cannot be done they do.
+static int open_own(int fd) {
+    char name[64];
+    (void)snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
+    int flags = fcntl(fd, F_GETFL);
+    return flags < 0 ? -1 : open(name, flags | O_CLOEXEC);
+}
+
 static void *work_on(void *argument) {
     struct hand *hand = argument;
     struct bench_crew *crew = hand->crew;
+    int own_fd = open_own(hand->work.fd);
+    hand->work.fd = own_fd < 0 ? hand->work.fd : own_fd;
     hand->peer = crew->peer->open(&hand->work, &crew->variant, hand->why);
     for (;;) {
         (void)pthread_barrier_wait(&crew->end);
@@ -51,6 +64,9 @@ static void *work_on(void *argument) {
     }
     if (hand->peer != NULL) {
         crew->peer->close(hand->peer);
+    }
+    if (own_fd >= 0) {
+        (void)close(own_fd);
     }
     return NULL;
 }

@@ -41,6 +41,11 @@ static inline int64_t bench_window_now_ns(void) {
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
+// bench_window_bytes is the memory of a slot.
+static inline uint8_t *bench_window_bytes(const struct bench_window *window, uint32_t slot) {
+    return window->work->memory + slot * window->work->stride_bytes;
+}
+
 // bench_window_next gives the slot and the offset of an operation to start. False: none now.
 static inline bool bench_window_next(struct bench_window *window, uint32_t *out_slot,
                                      uint64_t *out_offset) {
@@ -55,12 +60,10 @@ static inline bool bench_window_next(struct bench_window *window, uint32_t *out_
     }
     *out_slot = slot;
     *out_offset = window->work->offsets[window->position++ % BENCH_OFFSET_COUNT];
+    if (window->work->kind == BENCH_WRITE) {  // so that reads find what they look for
+        memcpy(bench_window_bytes(window, slot), out_offset, sizeof *out_offset);
+    }
     return true;
-}
-
-// bench_window_bytes is the memory of a slot.
-static inline uint8_t *bench_window_bytes(const struct bench_window *window, uint32_t slot) {
-    return window->work->memory + slot * window->work->stride_bytes;
 }
 
 // bench_window_fail has nothing more started.
