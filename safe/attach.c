@@ -122,6 +122,15 @@ void kaio_attachment_let_go(struct kaio_queue_place *queue, struct kaio_attachme
     let_go(queue, (uint32_t)(attachment - queue->attachments));
 }
 
+void kaio_attachment_unpin_dropped(struct kaio_queue_place *queue,
+                                   struct kaio_attachment *attachment) {
+    kaio_detach_dropped(queue);
+    if ((attachment->counts & KAIO_FILE_IS_DROPPED) != 0 &&
+        kaio_attachment_count(attachment, KAIO_PIN) == 0) {
+        kaio_attachment_let_go(queue, attachment);
+    }
+}
+
 static bool is_dropped(const struct kaio_attachment *attachment) {
     const struct kaio_file_place *file = kaio_file_at(kaio_bits_index(attachment->bits));
     return !kaio_file_is_open(file, attachment->bits);

@@ -80,13 +80,17 @@ static inline void kaio_detach_dropped(struct kaio_queue_place *queue) {
 // kaio_attachment_let_go ends an entry, which nothing pins.
 void kaio_attachment_let_go(struct kaio_queue_place *queue, struct kaio_attachment *attachment);
 
+// kaio_attachment_unpin takes one pin off an entry; the other one is its slow half.
+void kaio_attachment_unpin_dropped(struct kaio_queue_place *queue,
+                                   struct kaio_attachment *attachment);
 static inline void kaio_attachment_unpin(struct kaio_queue_place *queue, uint32_t index) {
     struct kaio_attachment *attachment = &queue->attachments[index];
-    attachment->counts -= KAIO_PIN;
-    kaio_detach_dropped(queue);
-    if (KAIO_UNLIKELY((attachment->counts & KAIO_FILE_IS_DROPPED) != 0) &&
-        kaio_attachment_count(attachment, KAIO_PIN) == 0) {
-        kaio_attachment_let_go(queue, attachment);
+    uint64_t counts = attachment->counts -= KAIO_PIN;
+    uint32_t seen = queue->seen_deferred_count;
+    bool was_dropped =
+        seen != atomic_load_explicit(&kaio_file_deferred_count, memory_order_relaxed);
+    if (KAIO_UNLIKELY(was_dropped || (counts & KAIO_FILE_IS_DROPPED) != 0)) {
+        kaio_attachment_unpin_dropped(queue, attachment);
     }
 }
 

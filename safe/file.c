@@ -164,6 +164,8 @@ kaio_status kaio_file_allow_stall(kaio_file *file) {
     struct kaio_file_place *found = find(file);
     if (found != NULL) {
         atomic_store_explicit(&found->forced_rw_flags, 0, memory_order_relaxed);
+        atomic_fetch_and(&found->read.is_closed, ~(uint32_t)KAIO_FILE_WAY_FORCED);
+        atomic_fetch_and(&found->write.is_closed, ~(uint32_t)KAIO_FILE_WAY_FORCED);
     }
     kaio_unlock(&kaio_files.kind_lock);
     return found != NULL ? kaio_status_ok() : kaio_file_refusal((uintptr_t)file);

@@ -281,15 +281,19 @@ int kaio_file_learn(struct kaio_file_place *file, int fd) {
     file->inode = subject.stat.st_ino;
     int mode = subject.flags & O_ACCMODE;
     bool has_no_data = (subject.flags & O_PATH) != 0;
-    file->read.is_closed = has_no_data || mode == O_WRONLY;
-    file->write.is_closed = has_no_data || mode == O_RDONLY;
+    bool is_forced = can_sleep(&subject);
+    uint32_t forced = is_forced ? KAIO_FILE_WAY_FORCED : 0;
+    bool has_no_reads = has_no_data || mode == O_WRONLY;
+    bool has_no_writes = has_no_data || mode == O_RDONLY;
+    file->read.is_closed = forced | (has_no_reads ? KAIO_FILE_WAY_CLOSED : 0);
+    file->write.is_closed = forced | (has_no_writes ? KAIO_FILE_WAY_CLOSED : 0);
     file->has_offsets = S_ISREG(subject.stat.st_mode) || S_ISBLK(subject.stat.st_mode);
     file->is_appending = (subject.flags & O_APPEND) != 0;
     learn_alignment(file, &subject);
     learn_flags(file, &subject);
     atomic_store_explicit(&file->sync_error, 0, memory_order_relaxed);
     atomic_store_explicit(&file->fails_fast, false, memory_order_relaxed);
-    atomic_store_explicit(&file->forced_rw_flags, can_sleep(&subject) ? KAIO_RAW_RWF_NOWAIT : 0,
+    atomic_store_explicit(&file->forced_rw_flags, is_forced ? KAIO_RAW_RWF_NOWAIT : 0,
                           memory_order_relaxed);
     return 0;
 }

@@ -13,14 +13,15 @@ enum { KAIO_FILE_OPEN = 1, KAIO_FILE_DROPPED = 2 };
 
 // What is true of the transfers of a file in one direction.
 struct kaio_file_way {
-    _Atomic uint32_t is_closed;  // KAIO_FILE_WAY_*: why there are none now; or 0
+    _Atomic uint32_t is_closed;  // KAIO_FILE_WAY_*: why there are none the short way now; or 0
     uint32_t mask;               // of what is enforced: the alignment less 1, or 0
     uint32_t flags_to_check;     // RWF_* that need a look: all but `flags`, and what has conditions
     uint32_t flags;              // RWF_* that can be had, as far as is known
     uint32_t align_bytes;        // of file offset and size
 };
 
-enum { KAIO_FILE_WAY_CLOSED = 1, KAIO_FILE_WAY_LATE = 2 };
+// FORCED closes the short way alone: forced_rw_flags are to be added.
+enum { KAIO_FILE_WAY_CLOSED = 1, KAIO_FILE_WAY_LATE = 2, KAIO_FILE_WAY_FORCED = 4 };
 
 static inline uint32_t kaio_file_way_closed(const struct kaio_file_way *way) {
     return atomic_load_explicit(&way->is_closed, memory_order_relaxed);
@@ -49,10 +50,10 @@ struct kaio_file_place {
     _Atomic int32_t sync_error;       // of the first sync that failed, until it is cleared; or 0
 };
 
-extern struct kaio_table kaio_files;
+extern struct kaio_table kaio_files KAIO_HERE;
 
 // Counts drops that had to be deferred, so that queues know when to look for them.
-extern _Atomic uint32_t kaio_file_deferred_count;
+extern _Atomic uint32_t kaio_file_deferred_count KAIO_HERE;
 
 static inline struct kaio_file_place *kaio_file_at(uint32_t index) {
     return kaio_table_at(&kaio_files, index, sizeof(struct kaio_file_place));

@@ -9,6 +9,8 @@
 #ifndef KAIO_SAFE_MEMORY_H_
 #define KAIO_SAFE_MEMORY_H_
 
+#include <assert.h>
+
 #include "frames.h"
 #include "kaio/safe/buffer.h"
 #include "table.h"
@@ -37,7 +39,7 @@ struct kaio_buffer_place {
     uint32_t checksum;            // of a view: what was pushed, where that is checked
 };
 
-extern struct kaio_table kaio_buffers;
+extern struct kaio_table kaio_buffers KAIO_HERE;
 
 static inline struct kaio_buffer_place *kaio_buffer_at(uint32_t index) {
     return kaio_table_at(&kaio_buffers, index, sizeof(struct kaio_buffer_place));
@@ -46,6 +48,20 @@ static inline struct kaio_buffer_place *kaio_buffer_at(uint32_t index) {
 // kaio_buffer_good is the same for an index that is in use.
 static inline struct kaio_buffer_place *kaio_buffer_good(uint32_t index) {
     struct kaio_buffer_place *buffer = kaio_buffer_at(index);
+    if (buffer == NULL) {
+        __builtin_unreachable();
+    }
+    return buffer;
+}
+
+// kaio_buffer_of and kaio_buffer_good_of are the same two for the index of a handle.
+static inline struct kaio_buffer_place *kaio_buffer_of(uintptr_t bits) {
+    static_assert(sizeof(struct kaio_buffer_place) % (1 << KAIO_KIND_BITS) == 0, "kaio_table_find");
+    return kaio_table_find(&kaio_buffers, bits, sizeof(struct kaio_buffer_place));
+}
+
+static inline struct kaio_buffer_place *kaio_buffer_good_of(uintptr_t bits) {
+    struct kaio_buffer_place *buffer = kaio_buffer_of(bits);
     if (buffer == NULL) {
         __builtin_unreachable();
     }
@@ -136,7 +152,7 @@ bool kaio_memory_find_any_hold(uintptr_t bits, uint32_t thread, bool is_view,
 __attribute__((always_inline)) static inline bool kaio_memory_find_hold(
     uintptr_t bits, uint32_t thread, bool is_view, struct kaio_memory_hold *out_hold,
     kaio_status *out_why) {
-    struct kaio_buffer_place *buffer = kaio_buffer_at(kaio_bits_index(bits));
+    struct kaio_buffer_place *buffer = kaio_buffer_of(bits);
     uintptr_t held_word = kaio_memory_make_word(kaio_bits_life(bits), thread,
                                                 is_view ? KAIO_VIEW_HELD : KAIO_MEMORY_HELD);
     if (KAIO_UNLIKELY(kaio_bits_kind(bits) != (is_view ? KAIO_KIND_VIEW : KAIO_KIND_BUFFER) ||

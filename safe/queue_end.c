@@ -191,6 +191,7 @@ static bool part_with(struct kaio_queue_place *queue, struct kaio_slot *slot, bo
 
 // begin_ending makes the queue, which is the calling thread's, nobody's to enter.
 static void begin_ending(struct kaio_queue_place *queue) {
+    kaio_queue_forget(queue);
     atomic_store(&queue->owner, kaio_queue_thread(queue) | KAIO_QUEUE_ENDING);
 }
 

@@ -109,6 +109,7 @@ kaio_status kaio_queue_refusal(uintptr_t bits) {
 // disown leaves `queue`, which belongs to the thread `self`, without an owner, unless it is to be
 // dropped. Who asks for that looks for the owner afterwards: one of the two sees the other.
 static void disown(struct kaio_queue_place *queue, uint32_t self) {
+    kaio_queue_forget(queue);
     (void)atomic_fetch_and(&queue->owner, KAIO_QUEUE_ENDING);
     if ((load_word(queue) & KAIO_QUEUE_DROP_ASKED) != 0) {
         drop_orphan(queue, self);

@@ -181,14 +181,21 @@ static inline bool kaio_queue_is_ours(const struct kaio_queue_place *queue) {
 // may touch it, which is remembered, or NULL.
 struct kaio_queue_place *kaio_queue_look(uintptr_t bits);
 
-// kaio_queue_same tells whether `bits` name the queue that the thread entered last, and may still.
+// kaio_queue_same tells whether `bits` name the queue that the thread entered last, and may still:
+// as long as it is open nobody else makes it another's, and who gives it up here forgets it.
 static inline bool kaio_queue_same(uintptr_t bits, struct kaio_queue_place **out_queue) {
     struct kaio_queue_place *queue = kaio_self.queue;
     *out_queue = queue;
-    return KAIO_LIKELY(
-        kaio_self.queue_bits == bits &&
-        atomic_load_explicit(&queue->place.word, memory_order_acquire) == kaio_self.queue_word &&
-        atomic_load_explicit(&queue->owner, memory_order_relaxed) == kaio_self.thread_number);
+    return KAIO_LIKELY(kaio_self.queue_bits == bits &&
+                       atomic_load_explicit(&queue->place.word, memory_order_acquire) ==
+                           kaio_self.queue_word);
+}
+
+// kaio_queue_forget has the calling thread look `queue` up anew, which it may not touch any more.
+static inline void kaio_queue_forget(const struct kaio_queue_place *queue) {
+    if (kaio_self.queue == queue) {
+        kaio_self.queue_word = KAIO_NO_WORD;
+    }
 }
 
 // kaio_queue_enter begins a call and returns the queue, the caller's to touch until it leaves, or

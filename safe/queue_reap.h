@@ -16,14 +16,16 @@ static inline struct kaio_slot *kaio_queue_claim(struct kaio_queue_place *queue,
                                                  int64_t result) {
     uintptr_t bits = (uintptr_t)data;
     uint32_t index = kaio_bits_index(bits) - queue->first_slot;
-    if (KAIO_UNLIKELY(
-            index >= queue->depth ||
-            kaio_slot_load(&queue->slots[index]) !=
-                kaio_slot_word(kaio_bits_life(bits), kaio_bits_kind(bits), KAIO_SLOT_IN_FLIGHT))) {
+    struct kaio_slot *slot = NULL;
+    if (KAIO_LIKELY(index < queue->depth)) {
+        slot = &queue->slots[index];
+    }
+    // What is in flight is what its iocb says, which is what the kernel was told.
+    if (KAIO_UNLIKELY(slot == NULL || slot->iocb.aio_data != data ||
+                      kaio_word_state(kaio_slot_load(slot)) != KAIO_SLOT_IN_FLIGHT)) {
         kaio_queue_no_request(queue, data);
         return NULL;
     }
-    struct kaio_slot *slot = &queue->slots[index];
     kaio_slot_set_result(slot, result);
     --queue->in_flight_count;
     KAIO_PROBE(complete, data, kaio_bits_kind(bits), result);

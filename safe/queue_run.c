@@ -126,12 +126,15 @@ __attribute__((always_inline)) static inline void end_transfer(struct kaio_queue
         end_slowly(queue, slot, out_result);
         return;
     }
+    struct kaio_usual_end end =
+        kaio_request_end_usual(queue, slot, (uint32_t)(slot - queue->slots), kind);
+    out_result->outcome = end.outcome;
     out_result->os_error = 0;
     out_result->refusal = kaio_status_ok();
-    out_result->range = kaio_slot_range(slot);
-    out_result->buffer = (kaio_buffer *)slot->memory;
-    out_result->outcome = kaio_request_end_usual(queue, slot, kind, &out_result->moved_bytes);
-    out_result->met_end = out_result->outcome == KAIO_TRANSFER_END;
+    out_result->range = end.range;
+    out_result->met_end = end.outcome == KAIO_TRANSFER_END;
+    out_result->moved_bytes = end.moved_bytes;
+    out_result->buffer = (kaio_buffer *)end.memory;
 }
 
 __attribute__((always_inline)) static inline void hand_out_read(struct run *run,

@@ -44,7 +44,9 @@ static inline void kaio_queue_mark_sent(struct kaio_queue_place *queue, uint32_t
     for (uint32_t i = 0; i < count; ++i) {
         struct kaio_slot *slot = kaio_slot_of(queue->staged[queue->staged_first + i]);
         slot->sent_ns = now_ns;
-        kaio_slot_enter(slot, KAIO_SLOT_IN_FLIGHT);
+        uintptr_t word = kaio_slot_load(slot);
+        static_assert(KAIO_SLOT_IN_FLIGHT == KAIO_SLOT_STAGED + 1, "the next state");
+        atomic_store_explicit(&slot->word, word + 1, memory_order_relaxed);
     }
     queue->staged_first += count;
     queue->staged_count -= count;

@@ -116,28 +116,32 @@ __attribute__((always_inline)) static inline bool take_usual(struct kaio_queue_p
                       atomic_load_explicit(&queue->has_strays, memory_order_relaxed) != 0)) {
         return false;
     }
-    struct kaio_slot *slot = &queue->slots[queue->finished_head];
+    uint32_t index = queue->finished_head;
+    struct kaio_slot *slot = &queue->slots[index];
     if (KAIO_UNLIKELY(!kaio_request_is_usual(slot))) {
         return false;
     }
-    uint32_t kind = kaio_bits_kind((uintptr_t)slot->iocb.aio_data);
+    // Nothing is written to `*out_completion` before the last look at the slot: for all the
+    // compiler knows they are the same memory.
     (void)kaio_request_pop_finished(queue);
+    uint32_t kind = kaio_bits_kind((uintptr_t)slot->iocb.aio_data);
+    struct kaio_usual_end end = kaio_request_end_usual(queue, slot, index, kind);
     out_completion->operation = (kaio_operation)kind;
+    out_completion->transfer = end.outcome;
     out_completion->sync = KAIO_SYNC_PENDING;
     out_completion->poll = KAIO_POLL_PENDING;
     out_completion->events.bits = 0;
+    out_completion->met_end = end.outcome == KAIO_TRANSFER_END;
     out_completion->os_error = 0;
     out_completion->refusal = kaio_status_ok();
-    out_completion->range = kaio_slot_range(slot);
-    out_completion->user = slot->user;
-    out_completion->ticket.bits = slot->iocb.aio_data;
-    out_completion->buffer = (kaio_buffer *)slot->memory;
+    out_completion->range = end.range;
+    out_completion->moved_bytes = end.moved_bytes;
+    out_completion->user = end.user;
+    out_completion->ticket.bits = end.ticket;
+    out_completion->buffer = (kaio_buffer *)end.memory;
     out_completion->view = NULL;
     out_completion->segments = NULL;
     out_completion->segment_count = 0;
-    out_completion->transfer =
-        kaio_request_end_usual(queue, slot, kind, &out_completion->moved_bytes);
-    out_completion->met_end = out_completion->transfer == KAIO_TRANSFER_END;
     return true;
 }
 

@@ -96,7 +96,7 @@ static kaio_status look_closer(const struct kaio_file_place *file,
                                const struct kaio_transfer *transfer, uintptr_t address) {
     const struct kaio_file_way *way = kaio_request_way(file, transfer);
     uint32_t is_closed = kaio_file_way_closed(way);
-    if (is_closed != 0) {
+    if ((is_closed & ~(uint32_t)KAIO_FILE_WAY_FORCED) != 0) {
         return kaio_status_make(
             (is_closed & KAIO_FILE_WAY_CLOSED) != 0 ? KAIO_ACCESS : KAIO_TIMED_OUT,
             KAIO_SUBJECT_FILE);

@@ -240,7 +240,8 @@ static inline bool kaio_request_is_whole(const struct kaio_slot *slot) {
            kaio_slot_result(slot) == (int64_t)kaio_slot_asked_bytes(slot);
 }
 
-// kaio_request_append_finished makes a slot, whose word is `word`, the last to be taken.
+// kaio_request_append_finished makes a slot the last to be taken; the other one, with `word` for
+// its word.
 __attribute__((always_inline)) static inline void kaio_request_append_finished_as(
     struct kaio_queue_place *queue, struct kaio_slot *slot, uint32_t index, uintptr_t word) {
     slot->next = KAIO_NO_SLOT;
@@ -251,14 +252,14 @@ __attribute__((always_inline)) static inline void kaio_request_append_finished_a
     }
     queue->finished_tail = index;
     ++queue->finished_count;
-    atomic_store_explicit(&slot->word, (word & ~(uintptr_t)15) | KAIO_SLOT_FINISHED,
-                          memory_order_relaxed);
+    atomic_store_explicit(&slot->word, word, memory_order_relaxed);
 }
 
 static inline void kaio_request_append_finished(struct kaio_queue_place *queue,
                                                 struct kaio_slot *slot) {
     uint32_t index = (uint32_t)(slot - queue->slots);
-    kaio_request_append_finished_as(queue, slot, index, kaio_slot_load(slot));
+    uintptr_t word = (kaio_slot_load(slot) & ~(uintptr_t)15) | KAIO_SLOT_FINISHED;
+    kaio_request_append_finished_as(queue, slot, index, word);
 }
 
 // kaio_request_pop_finished takes the oldest finished request, of which there is one, out of the
@@ -313,25 +314,26 @@ static inline void kaio_request_finish(struct kaio_queue_place *queue, struct ka
 __attribute__((always_inline)) static inline void kaio_request_finish_claimed(
     struct kaio_queue_place *queue, struct kaio_slot *slot, uintptr_t bits) {
     uint32_t kind = kaio_bits_kind(bits);
+    static_assert(KAIO_SLOT_FINISHED == KAIO_SLOT_IN_FLIGHT + 1, "the next state");
     kaio_request_append_finished_as(queue, slot, kaio_bits_index(bits) - queue->first_slot,
-                                    kaio_slot_word(kaio_bits_life(bits), kind, KAIO_SLOT_FINISHED));
+                                    kaio_slot_load(slot) + 1);
     kaio_request_settle(queue, slot, kind);
 }
 
 // kaio_request_cancel_staged finishes a staged request, which is not sent, as CANCELLED.
 void kaio_request_cancel_staged(struct kaio_queue_place *queue, struct kaio_slot *slot);
 
-// kaio_request_free_usual unpins the file and frees the slot of a request that was whole. The
-// buffer was unpinned before.
-static inline void kaio_request_free_usual(struct kaio_queue_place *queue, struct kaio_slot *slot) {
-    uint32_t index = kaio_bits_index((uintptr_t)slot->iocb.aio_data) - queue->first_slot;
-    uintptr_t life = kaio_bits_life((uintptr_t)slot->iocb.aio_data) + KAIO_LIFE_ONE;
-    kaio_attachment_unpin(queue, slot->attachment);
-    atomic_store_explicit(&slot->word, kaio_slot_word(life, 0, KAIO_SLOT_FREE),
+// kaio_request_free_usual frees the slot of `index`, of a request of `life` that was whole, and
+// unpins its file. The buffer is the caller's to unpin.
+__attribute__((always_inline)) static inline void kaio_request_free_usual(
+    struct kaio_queue_place *queue, struct kaio_slot *slot, uint32_t index, uintptr_t life) {
+    uint32_t attachment = slot->attachment;
+    atomic_store_explicit(&slot->word, kaio_slot_word(life + KAIO_LIFE_ONE, 0, KAIO_SLOT_FREE),
                           memory_order_relaxed);
     slot->next = queue->free_head;
     queue->free_head = index;
     ++queue->free_count;
+    kaio_attachment_unpin(queue, attachment);
 }
 
 // kaio_request_free does that for any request.
@@ -339,37 +341,48 @@ static inline void kaio_request_free(struct kaio_queue_place *queue, struct kaio
     if (KAIO_UNLIKELY((slot->flags & KAIO_SLOT_HAS_FAILED) != 0)) {
         queue->attachments[slot->attachment].counts -= KAIO_FAILED_PIN;
     }
-    kaio_request_free_usual(queue, slot);
+    kaio_request_free_usual(queue, slot, (uint32_t)(slot - queue->slots),
+                            kaio_bits_life((uintptr_t)slot->iocb.aio_data));
 }
 
 // kaio_request_is_usual tells whether a request that has ended is what most are: a transfer of a
 // buffer or frame that the kernel counted the bytes of, and nothing else to say of it.
 static inline bool kaio_request_is_usual(const struct kaio_slot *slot) {
     return KAIO_LIKELY(slot->memory != 0 && kaio_bits_kind(slot->memory) != KAIO_KIND_VIEW &&
-                       (slot->refusal | slot->flags) == 0 && kaio_slot_result(slot) >= 0);
+                       slot->oddities == 0 && kaio_slot_result(slot) >= 0);
 }
 
-// kaio_request_end_usual tells how such a request of `kind` ended, counts it, unpins what it has
-// and frees its slot.
-static inline kaio_transfer_outcome kaio_request_end_usual(struct kaio_queue_place *queue,
-                                                           struct kaio_slot *slot, uint32_t kind,
-                                                           uint64_t *out_moved_bytes) {
-    uint64_t moved_bytes = (uint64_t)kaio_slot_result(slot);
-    kaio_transfer_outcome outcome =
-        kaio_outcome_of_count(!kaio_kind_is_write(kind), moved_bytes, slot->iocb.aio_nbytes);
-    *out_moved_bytes = moved_bytes;
-    kaio_queue_count_outcome(queue, kind, outcome, moved_bytes);
+// A kaio_usual_end is what there is to tell of such a request.
+struct kaio_usual_end {
+    kaio_transfer_outcome outcome;
+    kaio_range range;
+    uint64_t moved_bytes;
+    uint64_t user;
+    uint64_t ticket;
+    uintptr_t memory;
+};
+
+// kaio_request_end_usual counts how such a request of `kind`, in the slot of `index`, ended, unpins
+// what it has and frees its slot.
+__attribute__((always_inline)) static inline struct kaio_usual_end kaio_request_end_usual(
+    struct kaio_queue_place *queue, struct kaio_slot *slot, uint32_t index, uint32_t kind) {
+    struct kaio_usual_end end = {.range = kaio_slot_range(slot),
+                                 .moved_bytes = (uint64_t)kaio_slot_result(slot),
+                                 .user = slot->user,
+                                 .ticket = slot->iocb.aio_data,
+                                 .memory = slot->memory};
+    end.outcome =
+        kaio_outcome_of_count(!kaio_kind_is_write(kind), end.moved_bytes, end.range.size_bytes);
     kaio_request_allow(slot);
-    uintptr_t memory = slot->memory;
-    uint32_t index = kaio_bits_index(memory);
-    _Atomic uintptr_t *word = KAIO_LIKELY(kaio_bits_kind(memory) == KAIO_KIND_BUFFER)
-                                  ? &kaio_buffer_good(index)->place.word
-                                  : kaio_frame_word(index);
-    uintptr_t held =
-        kaio_memory_make_word(kaio_bits_life(memory), kaio_self.thread_number, KAIO_MEMORY_HELD);
+    kaio_request_free_usual(queue, slot, index, kaio_bits_life((uintptr_t)end.ticket));
+    kaio_queue_count_outcome(queue, kind, end.outcome, end.moved_bytes);
+    _Atomic uintptr_t *word = KAIO_LIKELY(kaio_bits_kind(end.memory) == KAIO_KIND_BUFFER)
+                                  ? &kaio_buffer_good_of(end.memory)->place.word
+                                  : kaio_frame_word(kaio_bits_index(end.memory));
+    uintptr_t held = kaio_memory_make_word(kaio_bits_life(end.memory), kaio_self.thread_number,
+                                           KAIO_MEMORY_HELD);
     atomic_store_explicit(word, held, memory_order_release);
-    kaio_request_free_usual(queue, slot);
-    return outcome;
+    return end;
 }
 
 // kaio_request_free_idle frees an idle request, whose buffers were unpinned before.

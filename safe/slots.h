@@ -40,7 +40,7 @@ enum {
 
 #define KAIO_NO_SLOT UINT32_MAX
 
-extern struct kaio_table kaio_queues;  // in queue.c
+extern struct kaio_table kaio_queues KAIO_HERE;  // in queue.c
 
 // 128 bytes on 64-bit machines: what the kernel reads is in the first cache line.
 struct kaio_slot {
@@ -60,8 +60,13 @@ struct kaio_slot {
         uint32_t asked_bytes;          // of a vectored one
         uint32_t waits_for_count;      // of a held sync: writes that it waits for
     };
-    uint16_t refusal;  // a kaio_code, when the kernel never had it
-    uint16_t flags;
+    union {
+        struct {
+            uint16_t refusal;  // a kaio_code, when the kernel never had it
+            uint16_t flags;
+        };
+        uint32_t oddities;  // both: 0 is nothing to look at
+    };
 };
 #if UINTPTR_MAX > 0xffffffffu
 static_assert(sizeof(struct kaio_slot) == 128, "two cache lines");

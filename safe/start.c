@@ -44,8 +44,7 @@ __attribute__((always_inline)) static inline uint64_t commit(struct kaio_queue_p
     slot->sent_ns = 0;
     slot->epoch = queue->sync_epoch;
     slot->buffer_offset_bytes = transfer->range.buffer_offset_bytes;
-    slot->refusal = KAIO_OK;
-    slot->flags = 0;
+    slot->oddities = 0;
     kaio_request_forbid(slot);
     kaio_request_append_staged(queue, slot);
     return bits;
@@ -72,7 +71,7 @@ static __attribute__((noinline)) struct found find_frame(uintptr_t bits, uintptr
 }
 
 __attribute__((always_inline)) static inline struct found find(uintptr_t bits, uintptr_t held) {
-    struct kaio_buffer_place *buffer = kaio_buffer_at(kaio_bits_index(bits));
+    struct kaio_buffer_place *buffer = kaio_buffer_of(bits);
     if (KAIO_UNLIKELY(kaio_bits_kind(bits) != KAIO_KIND_BUFFER || buffer == NULL)) {
         return find_frame(bits, held);
     }
@@ -98,8 +97,7 @@ __attribute__((always_inline)) static inline bool start_in(struct kaio_queue_pla
     const struct kaio_file_place *place = queue->recent_file;
     uintptr_t first = found.address + transfer->range.buffer_offset_bytes;
     if (KAIO_UNLIKELY(!kaio_request_is_in_range(&transfer->range, found.size_bytes) ||
-                      !kaio_request_may_transfer(place, transfer, first) ||
-                      atomic_load_explicit(&place->forced_rw_flags, memory_order_relaxed) != 0)) {
+                      !kaio_request_may_transfer(place, transfer, first))) {
         return false;
     }
     // Last, so that nothing lies between.

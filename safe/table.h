@@ -19,6 +19,14 @@
 #define KAIO_LIKELY(x) __builtin_expect(!!(x), 1)
 #define KAIO_UNLIKELY(x) __builtin_expect(!!(x), 0)
 
+// Of variables that are the library's own: where it is built for use they are reached directly, not
+// by a table of addresses. Our tests look at them from outside.
+#ifdef NDEBUG
+#    define KAIO_HERE __attribute__((visibility("hidden")))
+#else
+#    define KAIO_HERE
+#endif
+
 // Bits of a handle, from the lowest: kind 4, index, life. Bits of a word: state 4, mark, life.
 #if UINTPTR_MAX > 0xffffffffu
 #    define KAIO_INDEX_BITS 24
@@ -117,6 +125,17 @@ static inline void *kaio_table_at(struct kaio_table *table, uint32_t index, size
     return chunk + (size_t)(index & (KAIO_CHUNK_PLACES - 1)) * place_bytes;
 }
 
+// kaio_table_find is kaio_table_at for the index of `bits`, in fewer instructions.
+static inline void *kaio_table_find(struct kaio_table *table, uintptr_t bits, size_t place_bytes) {
+    const size_t bits_of_place = (size_t)(KAIO_CHUNK_PLACES - 1) << KAIO_KIND_BITS;
+    size_t number = (bits >> (KAIO_KIND_BITS + KAIO_CHUNK_BITS)) & (KAIO_CHUNK_COUNT - 1);
+    char *chunk = atomic_load_explicit(&table->chunks[number], memory_order_acquire);
+    if (KAIO_UNLIKELY(chunk == NULL)) {
+        return NULL;
+    }
+    return chunk + (bits & bits_of_place) * (place_bytes >> KAIO_KIND_BITS);
+}
+
 // kaio_table_take gives a free place, whose word has the state FREE and a life that no handle has,
 // or NULL when the table or the memory is full.
 void *kaio_table_take(struct kaio_table *table);
@@ -146,7 +165,8 @@ struct kaio_self {
     struct kaio_queue_place *queue;
 };
 #define KAIO_NO_WORD (~(uintptr_t)0)  // of no place
-extern _Thread_local struct kaio_self kaio_self __attribute__((tls_model("initial-exec")));
+extern _Thread_local struct kaio_self kaio_self __attribute__((tls_model("initial-exec")))
+KAIO_HERE;
 
 // kaio_call_begin begins a call that must not meet another one of its thread. False: it would.
 static inline bool kaio_call_begin(void) {
@@ -178,7 +198,7 @@ static inline void kaio_unlock(pthread_mutex_t *lock) {
 // The process's word: 0 before the first look, which is at its start and after a fork; then
 // BEGINNING while one thread looks, then BEGUN.
 enum { KAIO_PROCESS_BEGINNING = 1, KAIO_PROCESS_BEGUN = 2 };
-extern _Atomic(uint32_t *) kaio_process_word;
+extern _Atomic(uint32_t *) kaio_process_word KAIO_HERE;
 void kaio_process_begin(void);
 
 // kaio_process_check makes every object of a parent process answer FORKED, once in each child.
