@@ -141,11 +141,21 @@ static const char documentation[] =
 
 // ---- rows ----
 
+// is_name tells whether `word` is the whole name of a row.
+static bool is_name(const char *word) {
+    bool is_name = false;
+    for (uint32_t i = 0; i < bench_row_count; ++i) {
+        is_name |= strcmp(bench_rows[i].name, word) == 0;
+    }
+    return is_name;
+}
+
 static bool is_chosen(const struct arguments *arguments, const struct bench_row *row) {
     bool is_chosen = arguments->word_count == 0;
     for (uint32_t i = 0; i < arguments->word_count; ++i) {
         const char *word = arguments->words[i];
-        is_chosen |= strncmp(row->name, word, strlen(word)) == 0;
+        is_chosen |= is_name(word) ? strcmp(row->name, word) == 0
+                                   : strncmp(row->name, word, strlen(word)) == 0;
     }
     return is_chosen && (row->source != BENCH_DEVICE || arguments->place.device != NULL);
 }

@@ -115,7 +115,7 @@ struct bench_crew *bench_crew_open(const struct bench_peer *peer, const struct b
     for (uint32_t i = 0; i < crew->hand_count; ++i) {
         crew->hands[i].crew = crew;
         crew->hands[i].work = *work;
-        crew->hands[i].work.memory += i * work->depth * work->stride_bytes;
+        crew->hands[i].work.memory += (size_t)i * work->depth * work->stride_bytes;
     }
     bool is_open = true;
     if (crew->hand_count > 1) {

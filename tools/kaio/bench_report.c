@@ -176,7 +176,9 @@ static bool write_histogram(const struct bench_report *report, uint32_t entry, c
         return message_os_error(folder, "make a name in it", ENAMETOOLONG);
     }
     for (char *c = path + strlen(folder) + 1; *c != '\0'; ++c) {
-        *c = *c == ' ' || *c == ',' || *c == '/' ? '_' : *c;
+        if (*c == ' ' || *c == ',' || *c == '/') {
+            *c = '_';
+        }
     }
     FILE *file = fopen(path, "we");
     if (file == NULL) {

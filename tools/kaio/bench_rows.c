@@ -67,55 +67,55 @@ static const struct bench_entry closings[] = {
     {"destroy_all of 8", &bench_peer_close_all, {0}},
 };
 
-#define NOOP(depth)                                                                      \
-    {                                                                                    \
-        "noop-" #depth, "reads of /dev/null, 512 B", BENCH_READ, BENCH_NULL, 512, depth, \
-            BENCH_CPU, TIGHT, COUNT_OF(all)                                              \
+#define NOOP(depth)                                                                             \
+    {                                                                                           \
+        "noop-" #depth, "reads of /dev/null, 512 B", BENCH_READ, BENCH_NULL, 512, depth, TIGHT, \
+            COUNT_OF(all), BENCH_CPU                                                            \
     }
 #define CACHED_512(depth)                                                                       \
     {                                                                                           \
         "cached512-" #depth, "reads from the page cache, 512 B", BENCH_READ, BENCH_CACHED, 512, \
-            depth, BENCH_CPU, LOOSE, COUNT_OF(all)                                              \
+            depth, LOOSE, COUNT_OF(all), BENCH_CPU                                              \
     }
 #define CACHED_4K(depth)                                                                        \
     {                                                                                           \
         "cached4k-" #depth, "reads from the page cache, 4 KiB", BENCH_READ, BENCH_CACHED, 4096, \
-            depth, BENCH_CPU, LOOSE, COUNT_OF(all)                                              \
+            depth, LOOSE, COUNT_OF(all), BENCH_CPU                                              \
     }
 #define OVERWRITE(depth)                                                               \
     {                                                                                  \
         "overwrite-" #depth, "writes to the page cache, in place, 4 KiB", BENCH_WRITE, \
-            BENCH_CACHED, 4096, depth, BENCH_CPU, LOOSE, COUNT_OF(all)                 \
+            BENCH_CACHED, 4096, depth, LOOSE, COUNT_OF(all), BENCH_CPU                 \
     }
-#define POLL(depth)                                                                        \
-    {                                                                                      \
-        "poll-" #depth, "polls of a pipe that is ready", BENCH_POLL, BENCH_PIPE, 0, depth, \
-            BENCH_CPU, TIGHT, COUNT_OF(all)                                                \
+#define POLL(depth)                                                                               \
+    {                                                                                             \
+        "poll-" #depth, "polls of a pipe that is ready", BENCH_POLL, BENCH_PIPE, 0, depth, TIGHT, \
+            COUNT_OF(all), BENCH_CPU                                                              \
     }
 #define SYNC(depth)                                                                      \
     {                                                                                    \
         "sync-" #depth, "fdatasync of a clean file", BENCH_SYNC, BENCH_DIRECT, 0, depth, \
-            BENCH_WALL, 2 * LOOSE, COUNT_OF(all)                                         \
+            2 * LOOSE, COUNT_OF(all), BENCH_WALL                                         \
     }
 #define READ(depth)                                                                          \
     {                                                                                        \
         "read-" #depth, "random direct reads, 4 KiB", BENCH_READ, BENCH_DIRECT, 4096, depth, \
-            BENCH_WALL, LOOSE, COUNT_OF(all)                                                 \
+            LOOSE, COUNT_OF(all), BENCH_WALL                                                 \
     }
 #define WRITE(depth)                                                                            \
     {                                                                                           \
         "write-" #depth, "random direct writes, 4 KiB", BENCH_WRITE, BENCH_DIRECT, 4096, depth, \
-            BENCH_WALL, LOOSE, COUNT_OF(all)                                                    \
+            LOOSE, COUNT_OF(all), BENCH_WALL                                                    \
     }
 #define PAGES(name, size, text)                                                                    \
     {                                                                                              \
         "pages" name "-8", "direct reads in sequence, " text, BENCH_READ, BENCH_SEQUENCE, size, 8, \
-            BENCH_WALL, LOOSE, COUNT_OF(pages)                                                     \
+            LOOSE, COUNT_OF(pages), BENCH_WALL                                                     \
     }
 #define DEVICE(depth)                                                                           \
     {                                                                                           \
         "device-" #depth, "random direct reads of the device, 4 KiB", BENCH_READ, BENCH_DEVICE, \
-            4096, depth, BENCH_WALL, LOOSE, COUNT_OF(all)                                       \
+            4096, depth, LOOSE, COUNT_OF(all), BENCH_WALL                                       \
     }
 
 const struct bench_row bench_rows[] = {
@@ -136,9 +136,9 @@ const struct bench_row bench_rows[] = {
     POLL(1),
     POLL(32),
     {"threads-32", "reads of /dev/null, 512 B, by 1 and 2 threads", BENCH_READ, BENCH_NULL, 512, 32,
-     BENCH_WALL, LOOSE, COUNT_OF(threads)},
-    {"close", "the end of queues", BENCH_SYNC, BENCH_NULL, 0, 1, BENCH_WALL, 4 * LOOSE,
-     COUNT_OF(closings)},
+     LOOSE, COUNT_OF(threads), BENCH_WALL},
+    {"close", "the end of queues", BENCH_SYNC, BENCH_NULL, 0, 1, 4 * LOOSE, COUNT_OF(closings),
+     BENCH_WALL},
     SYNC(1),
     SYNC(32),
     READ(1),
@@ -150,11 +150,11 @@ const struct bench_row bench_rows[] = {
     WRITE(32),
     WRITE(128),
     {"spin-1", "random direct reads, 4 KiB, looked for without sleeping", BENCH_READ, BENCH_DIRECT,
-     4096, 1, BENCH_WALL, LOOSE, COUNT_OF(spins)},
+     4096, 1, LOOSE, COUNT_OF(spins), BENCH_WALL},
     {"chunkread-32", "random direct reads, 4 KiB, sent two by two", BENCH_READ, BENCH_DIRECT, 4096,
-     32, BENCH_WALL, LOOSE, COUNT_OF(chunks)},
+     32, LOOSE, COUNT_OF(chunks), BENCH_WALL},
     {"chunkwrite-32", "random direct writes, 4 KiB, sent two by two", BENCH_WRITE, BENCH_DIRECT,
-     4096, 32, BENCH_WALL, LOOSE, COUNT_OF(chunks)},
+     4096, 32, LOOSE, COUNT_OF(chunks), BENCH_WALL},
     PAGES("64k", 64 << 10, "64 KiB"),
     PAGES("256k", 256 << 10, "256 KiB"),
     PAGES("1m", 1 << 20, "1 MiB"),

@@ -24,11 +24,11 @@ struct bench_row {
     enum bench_source source;
     uint32_t size_bytes;
     uint32_t depth;
-    enum bench_clock clock;
     double margin;  // as far from 1 the control may be
     // The first is what the others are compared with; the second is the same again, the control.
     const struct bench_entry *entries;
     uint32_t entry_count;
+    enum bench_clock clock;
 };
 
 extern const struct bench_row bench_rows[];

@@ -77,7 +77,7 @@ static inline void bench_window_end(struct bench_window *window, uint32_t slot, 
                                     const uint8_t *bytes, uint64_t offset) {
     const struct bench_work *work = window->work;
     bool is_good = work->kind == BENCH_POLL ? result > 0 : result == work->expected;
-    if (work->is_checked) {
+    if (work->is_checked && bytes != NULL) {
         uint64_t found;
         memcpy(&found, bytes, sizeof found);
         is_good = is_good && found == offset;

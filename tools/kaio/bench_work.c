@@ -121,10 +121,11 @@ static bool has_huge_pages(const uint8_t *memory) {
     bool is_here = false;
     unsigned long kilobytes = 0;
     while (file != NULL && kilobytes == 0 && fgets(line, sizeof line, file) != NULL) {
-        uintptr_t first;
-        uintptr_t end;
-        if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR, &first, &end) == 2) {
-            is_here = first <= (uintptr_t)memory && (uintptr_t)memory < end;
+        char *dash = NULL;
+        uintptr_t first = strtoull(line, &dash, 16);
+        if (*dash == '-') {  // the first line of a mapping
+            is_here =
+                first <= (uintptr_t)memory && (uintptr_t)memory < strtoull(dash + 1, NULL, 16);
         } else if (is_here && strncmp(line, "AnonHugePages:", 14) == 0) {
             kilobytes = strtoul(line + 14, NULL, 10);
         }
