@@ -109,7 +109,11 @@ static bool run_it(void *argument, uint64_t count, kaio_latency *latency) {
         uint32_t slot;
         uint64_t offset;
         while (bench_window_next(window, &slot, &offset)) {
-            prepare(peer, io_uring_get_sqe(&peer->ring), slot, offset);
+            struct io_uring_sqe *sqe = io_uring_get_sqe(&peer->ring);
+            if (sqe == NULL) {  // which cannot be: there are `depth`
+                return message_error("io_uring_get_sqe: the ring is full");
+            }
+            prepare(peer, sqe, slot, offset);
         }
         int answer = io_uring_submit_and_wait(&peer->ring, 1);
         if (answer < 0 && answer != -EAGAIN && answer != -EINTR) {
