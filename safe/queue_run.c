@@ -127,7 +127,7 @@ __attribute__((always_inline)) static inline void end_transfer(struct kaio_queue
         return;
     }
     struct kaio_usual_end end =
-        kaio_request_end_usual(queue, slot, (uint32_t)(slot - queue->slots), kind);
+        kaio_request_end_usual(queue, slot, (uint32_t)(slot - queue->slots), kind, false);
     out_result->outcome = end.outcome;
     out_result->os_error = 0;
     out_result->refusal = kaio_status_ok();

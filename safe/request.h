@@ -323,17 +323,15 @@ __attribute__((always_inline)) static inline void kaio_request_finish_claimed(
 // kaio_request_cancel_staged finishes a staged request, which is not sent, as CANCELLED.
 void kaio_request_cancel_staged(struct kaio_queue_place *queue, struct kaio_slot *slot);
 
-// kaio_request_free_usual frees the slot of `index`, of a request of `life` that was whole, and
-// unpins its file. The buffer is the caller's to unpin.
+// kaio_request_free_usual frees the slot of `index`, of a request of `life` that was whole. The
+// file and the buffer are the caller's to unpin.
 __attribute__((always_inline)) static inline void kaio_request_free_usual(
     struct kaio_queue_place *queue, struct kaio_slot *slot, uint32_t index, uintptr_t life) {
-    uint32_t attachment = slot->attachment;
     atomic_store_explicit(&slot->word, kaio_slot_word(life + KAIO_LIFE_ONE, 0, KAIO_SLOT_FREE),
                           memory_order_relaxed);
     slot->next = queue->free_head;
     queue->free_head = index;
     ++queue->free_count;
-    kaio_attachment_unpin(queue, attachment);
 }
 
 // kaio_request_free does that for any request.
@@ -341,8 +339,10 @@ static inline void kaio_request_free(struct kaio_queue_place *queue, struct kaio
     if (KAIO_UNLIKELY((slot->flags & KAIO_SLOT_HAS_FAILED) != 0)) {
         queue->attachments[slot->attachment].counts -= KAIO_FAILED_PIN;
     }
+    uint32_t attachment = slot->attachment;
     kaio_request_free_usual(queue, slot, (uint32_t)(slot - queue->slots),
                             kaio_bits_life((uintptr_t)slot->iocb.aio_data));
+    kaio_attachment_unpin(queue, attachment);
 }
 
 // kaio_request_is_usual tells whether a request that has ended is what most are: a transfer of a
@@ -350,6 +350,16 @@ static inline void kaio_request_free(struct kaio_queue_place *queue, struct kaio
 static inline bool kaio_request_is_usual(const struct kaio_slot *slot) {
     return KAIO_LIKELY(slot->memory != 0 && kaio_bits_kind(slot->memory) != KAIO_KIND_VIEW &&
                        slot->oddities == 0 && kaio_slot_result(slot) >= 0);
+}
+
+// kaio_request_is_plain tells whether the end of such a request is nobody's business besides: no
+// checker's, and not that of a file that was dropped.
+static inline bool kaio_request_is_plain(const struct kaio_queue_place *queue,
+                                         const struct kaio_slot *slot) {
+    uint32_t deferred_count = atomic_load_explicit(&kaio_file_deferred_count, memory_order_relaxed);
+    uint64_t counts = queue->attachments[slot->attachment].counts;
+    return KAIO_LIKELY(!kaio_is_watched() && queue->seen_deferred_count == deferred_count &&
+                       (counts & KAIO_FILE_IS_DROPPED) == 0);
 }
 
 // A kaio_usual_end is what there is to tell of such a request.
@@ -363,9 +373,11 @@ struct kaio_usual_end {
 };
 
 // kaio_request_end_usual counts how such a request of `kind`, in the slot of `index`, ended, unpins
-// what it has and frees its slot.
+// what it has and frees its slot. `is_plain`: it is known to be so, and nothing is called.
 __attribute__((always_inline)) static inline struct kaio_usual_end kaio_request_end_usual(
-    struct kaio_queue_place *queue, struct kaio_slot *slot, uint32_t index, uint32_t kind) {
+    struct kaio_queue_place *queue, struct kaio_slot *slot, uint32_t index, uint32_t kind,
+    bool is_plain) {
+    uint32_t attachment = slot->attachment;
     struct kaio_usual_end end = {.range = kaio_slot_range(slot),
                                  .moved_bytes = (uint64_t)kaio_slot_result(slot),
                                  .user = slot->user,
@@ -373,8 +385,15 @@ __attribute__((always_inline)) static inline struct kaio_usual_end kaio_request_
                                  .memory = slot->memory};
     end.outcome =
         kaio_outcome_of_count(!kaio_kind_is_write(kind), end.moved_bytes, end.range.size_bytes);
-    kaio_request_allow(slot);
+    if (!is_plain) {
+        kaio_request_allow(slot);
+    }
     kaio_request_free_usual(queue, slot, index, kaio_bits_life((uintptr_t)end.ticket));
+    if (is_plain) {
+        queue->attachments[attachment].counts -= KAIO_PIN;
+    } else {
+        kaio_attachment_unpin(queue, attachment);
+    }
     kaio_queue_count_outcome(queue, kind, end.outcome, end.moved_bytes);
     _Atomic uintptr_t *word = KAIO_LIKELY(kaio_bits_kind(end.memory) == KAIO_KIND_BUFFER)
                                   ? &kaio_buffer_good_of(end.memory)->place.word

@@ -16,7 +16,7 @@
 __attribute__((always_inline)) static inline uint64_t commit(struct kaio_queue_place *queue, int fd,
                                                              const struct kaio_transfer *transfer,
                                                              uintptr_t address, uintptr_t memory,
-                                                             uint64_t user) {
+                                                             uint64_t user, bool is_plain) {
     void *first = (void *)address;
     uint32_t kind = transfer->kind;
     size_t size_bytes = transfer->range.size_bytes;
@@ -45,8 +45,12 @@ __attribute__((always_inline)) static inline uint64_t commit(struct kaio_queue_p
     slot->epoch = queue->sync_epoch;
     slot->buffer_offset_bytes = transfer->range.buffer_offset_bytes;
     slot->oddities = 0;
-    kaio_request_forbid(slot);
-    kaio_request_append_staged(queue, slot);
+    if (is_plain) {
+        queue->staged[queue->staged_end++] = &slot->iocb;
+    } else {
+        kaio_request_forbid(slot);
+        kaio_request_append_staged(queue, slot);
+    }
     return bits;
 }
 
@@ -58,8 +62,8 @@ struct found {
     size_t size_bytes;
 };
 
-// find_frame is the slow half of find.
-static __attribute__((noinline)) struct found find_frame(uintptr_t bits, uintptr_t held) {
+// find_frame is the half of find for frames.
+static inline struct found find_frame(uintptr_t bits, uintptr_t held) {
     _Atomic uintptr_t *word =
         kaio_bits_kind(bits) == KAIO_KIND_FRAME ? kaio_frame_word(kaio_bits_index(bits)) : NULL;
     if (word == NULL || atomic_load_explicit(word, memory_order_acquire) != held) {
@@ -81,16 +85,25 @@ __attribute__((always_inline)) static inline struct found find(uintptr_t bits, u
         .size_bytes = atomic_load_explicit(&buffer->size_bytes, memory_order_relaxed)};
 }
 
-// start_in answers false when it has changed nothing.
+// is_plain_for tells whether a start needs no call: no checker is to be told, there is room behind
+// what is staged, and the file is the one of the last request.
+static inline bool is_plain_for(const struct kaio_queue_place *queue, const kaio_file *file) {
+    return KAIO_LIKELY(!kaio_is_watched() && queue->staged_end != queue->depth &&
+                       queue->recent_bits == (uintptr_t)file);
+}
+
+// start_in answers false when it has changed nothing. `is_plain`: only what needs no call, so that
+// this is one piece that saves few registers.
 __attribute__((always_inline)) static inline bool start_in(struct kaio_queue_place *queue,
                                                            const kaio_file *file,
                                                            const struct kaio_transfer *transfer,
                                                            uint64_t user, uintptr_t bits,
-                                                           uint64_t *out_ticket) {
+                                                           bool is_plain, uint64_t *out_ticket) {
     uintptr_t held =
         kaio_memory_make_word(kaio_bits_life(bits), kaio_self.thread_number, KAIO_MEMORY_HELD);
     struct found found = find(bits, held);
     if (KAIO_UNLIKELY(found.word == NULL || queue->free_head == KAIO_NO_SLOT ||
+                      (is_plain && !is_plain_for(queue, file)) ||
                       !kaio_attachment_known(queue, (uintptr_t)file))) {
         return false;
     }
@@ -105,7 +118,7 @@ __attribute__((always_inline)) static inline bool start_in(struct kaio_queue_pla
         return false;
     }
     atomic_store_explicit(found.word, held + 1, memory_order_relaxed);
-    *out_ticket = commit(queue, place->fd, transfer, first, bits, user);
+    *out_ticket = commit(queue, place->fd, transfer, first, bits, user, is_plain);
     return true;
 }
 
@@ -129,14 +142,15 @@ __attribute__((noinline)) static kaio_status start_slowly(kaio_queue *queue, con
 // start_quickly answers false when it has changed nothing.
 __attribute__((always_inline)) static inline bool start_quickly(
     kaio_queue *queue, const kaio_file *file, const struct kaio_transfer *transfer, uint64_t user,
-    kaio_buffer **move_buffer, kaio_ticket *out_ticket) {
+    bool is_plain, kaio_buffer **move_buffer, kaio_ticket *out_ticket) {
     struct kaio_queue_place *place;
     if (KAIO_UNLIKELY(out_ticket == NULL || move_buffer == NULL ||
                       !kaio_queue_enter_same(queue, &place))) {
         return false;
     }
     uintptr_t memory = (uintptr_t)*move_buffer;
-    if (KAIO_UNLIKELY(!start_in(place, file, transfer, user, memory, &out_ticket->bits))) {
+    if (KAIO_UNLIKELY(
+            !start_in(place, file, transfer, user, memory, is_plain, &out_ticket->bits))) {
         kaio_queue_leave();
         return false;
     }
@@ -145,20 +159,26 @@ __attribute__((always_inline)) static inline bool start_quickly(
     return true;
 }
 
-// The long ways are functions with the same arguments: what is jumped to costs nothing here.
-__attribute__((noinline)) static kaio_status read_slowly(kaio_queue *queue, const kaio_file *file,
-                                                         kaio_range range, kaio_rw_flags flags,
-                                                         uint64_t user, kaio_buffer **move_buffer,
-                                                         kaio_ticket *out_ticket) {
+// What is not plain is for functions with the same arguments: what is jumped to costs nothing here.
+__attribute__((noinline)) static kaio_status read_any(kaio_queue *queue, const kaio_file *file,
+                                                      kaio_range range, kaio_rw_flags flags,
+                                                      uint64_t user, kaio_buffer **move_buffer,
+                                                      kaio_ticket *out_ticket) {
     const struct kaio_transfer transfer = {.kind = KAIO_KIND_READ, .range = range, .flags = flags};
+    if (start_quickly(queue, file, &transfer, user, false, move_buffer, out_ticket)) {
+        return kaio_status_ok();
+    }
     return start_slowly(queue, file, &transfer, user, move_buffer, out_ticket);
 }
 
-__attribute__((noinline)) static kaio_status write_slowly(kaio_queue *queue, const kaio_file *file,
-                                                          kaio_range range, kaio_rw_flags flags,
-                                                          uint64_t user, kaio_buffer **move_buffer,
-                                                          kaio_ticket *out_ticket) {
+__attribute__((noinline)) static kaio_status write_any(kaio_queue *queue, const kaio_file *file,
+                                                       kaio_range range, kaio_rw_flags flags,
+                                                       uint64_t user, kaio_buffer **move_buffer,
+                                                       kaio_ticket *out_ticket) {
     const struct kaio_transfer transfer = {.kind = KAIO_KIND_WRITE, .range = range, .flags = flags};
+    if (start_quickly(queue, file, &transfer, user, false, move_buffer, out_ticket)) {
+        return kaio_status_ok();
+    }
     return start_slowly(queue, file, &transfer, user, move_buffer, out_ticket);
 }
 
@@ -166,18 +186,18 @@ kaio_status kaio_read_start(kaio_queue *queue, kaio_file *file, kaio_range range
                             kaio_rw_flags flags, uint64_t user, kaio_buffer **move_buffer,
                             kaio_ticket *out_ticket) {
     const struct kaio_transfer transfer = {.kind = KAIO_KIND_READ, .range = range, .flags = flags};
-    if (KAIO_LIKELY(start_quickly(queue, file, &transfer, user, move_buffer, out_ticket))) {
+    if (KAIO_LIKELY(start_quickly(queue, file, &transfer, user, true, move_buffer, out_ticket))) {
         return kaio_status_ok();
     }
-    return read_slowly(queue, file, range, flags, user, move_buffer, out_ticket);
+    return read_any(queue, file, range, flags, user, move_buffer, out_ticket);
 }
 
 kaio_status kaio_write_start(kaio_queue *queue, kaio_file *file, kaio_range range,
                              kaio_rw_flags flags, uint64_t user, kaio_buffer **move_buffer,
                              kaio_ticket *out_ticket) {
     const struct kaio_transfer transfer = {.kind = KAIO_KIND_WRITE, .range = range, .flags = flags};
-    if (KAIO_LIKELY(start_quickly(queue, file, &transfer, user, move_buffer, out_ticket))) {
+    if (KAIO_LIKELY(start_quickly(queue, file, &transfer, user, true, move_buffer, out_ticket))) {
         return kaio_status_ok();
     }
-    return write_slowly(queue, file, range, flags, user, move_buffer, out_ticket);
+    return write_any(queue, file, range, flags, user, move_buffer, out_ticket);
 }

@@ -6,8 +6,9 @@
 
 Runs `kaio bench` in fresh processes, of three programs whose code lies at different places, and
 keeps what each wrote in --keep. A figure is the median over the processes of the median over the
-rounds of the ratio within a round. Progress goes to stderr, the table (Markdown) to stdout, and with
---write also into a document, between its two marks.
+rounds of the ratio within a round. Progress goes to stderr, two tables (Markdown) to stdout, that of
+the goals and that of all speeds; with --write they also go into a document, between its marks, and
+with --pictures they are drawn.
 """
 from __future__ import annotations
 
@@ -22,7 +23,24 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PROGRAMS = ("kaio", "kaio_moved_16", "kaio_moved_4128")
-BEGIN, END = "<!-- goals: begin -->", "<!-- goals: end -->"
+# The columns of the table of speeds, and whose they are.
+COLUMNS = {
+    "raw": "raw",
+    "start+take": "start+take",
+    "run loop": "run loop",
+    "liburing": "liburing",
+    "tuned": "liburing tuned",
+    "pread": "pread/pwrite",
+    "pool": "thread pool",
+    "POSIX": "POSIX AIO",
+}
+# The pictures: name, options of `kaio bench plot`, rows.
+PICTURES = (
+    ("speed_processor.svg", [], ["noop", "cached512", "overwrite", "poll"]),
+    ("speed_disk.svg", [], ["read", "write", "device", "files"]),
+    ("speed_pages.svg", [], ["pages"]),
+    ("latency.svg", ["--latencies"], ["spin-1"]),
+)
 
 
 @dataclass(frozen=True)
@@ -157,6 +175,50 @@ def table_of(reports):
     return "\n".join(lines) + "\n"
 
 
+def speed_of(reports, row_name, peer_name):
+    """A peer's speed in a row: the median over the processes that count; None: it has none."""
+    speeds = []
+    for report in reports:
+        _, attempt, peers = peers_of(report, row_name)
+        peer = peers.get(peer_name, {})
+        if attempt is not None and attempt["counts"] and "speed" in peer:
+            speeds.append(peer["speed"][1])
+    return statistics.median(speeds) if speeds else None
+
+
+def base_ns_of(reports, row_name):
+    times = []
+    for report in reports:
+        row, attempt, _ = peers_of(report, row_name)
+        if row is not None:
+            times.append(statistics.median(attempt["peers"][0][row["clock"] + "_ns"]))
+    return statistics.median(times)
+
+
+def speeds_of(reports):
+    """The table of the rows that compare with libaio."""
+    lines = ["| | libaio, ns | " + " | ".join(COLUMNS) + " |",
+             "|---|" + "---:|" * (len(COLUMNS) + 1)]
+    for row in reports[0]["rows"]:
+        name = row["row"]
+        peers = peers_of(reports[0], name)[2]
+        if next(iter(peers)) != "libaio" or "raw" not in peers:
+            continue
+        cells = []
+        for label in COLUMNS.values():
+            speed = speed_of(reports, name, label)
+            cells.append("" if speed is None else f"{speed:.2f}")
+        lines.append(f"| {name} | {base_ns_of(reports, name):.0f} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def draw(program, report, folder):
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, options, rows in PICTURES:
+        command = [program, "bench", "plot", *options, report, folder / name, *rows]
+        subprocess.run(command, check=True)
+
+
 def build(programs):
     targets = [f"//tools:{name}" for name in programs]
     subprocess.run([ROOT / "tools/bazel", "build", "-c", "opt", *targets], check=True, cwd=ROOT,
@@ -183,13 +245,13 @@ def measure(arguments, keep):
     return reports
 
 
-def write_into(document, table):
-    text = document.read_text()
-    before, _, rest = text.partition(BEGIN)
-    _, mark, after = rest.partition(END)
+def write_into(document, name, table):
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    before, _, rest = document.read_text().partition(begin)
+    _, mark, after = rest.partition(end)
     if not mark:
-        sys.exit(f"{document}: the marks {BEGIN} and {END} are not in it")
-    document.write_text(f"{before}{BEGIN}\n\n{table}\n{END}{after}")
+        sys.exit(f"{document}: the marks {begin} and {end} are not in it")
+    document.write_text(f"{before}{begin}\n\n{table}\n{end}{after}")
 
 
 def main():
@@ -201,21 +263,25 @@ def main():
     parser.add_argument("--quick", action="store_true", help="good for nothing but a look")
     parser.add_argument("--keep", type=Path, help="a folder for what each process wrote")
     parser.add_argument("--read", type=Path, help="measure nothing: read that folder")
-    parser.add_argument("--write", type=Path, help="a document to write the table into")
+    parser.add_argument("--write", type=Path, help="a document to write the tables into")
+    parser.add_argument("--pictures", type=Path, help="a folder to draw the first process into")
     arguments = parser.parse_args()
+    keep = arguments.read or arguments.keep or Path(tempfile.mkdtemp(prefix="goals_"))
     if arguments.read:
         reports = [json.loads(path.read_text()) for path in sorted(arguments.read.glob("*.json"))]
         if not reports:
             sys.exit(f"{arguments.read}: no *.json in it")
     else:
-        keep = arguments.keep or Path(tempfile.mkdtemp(prefix="goals_"))
         keep.mkdir(parents=True, exist_ok=True)
         print(f"kept in {keep}", file=sys.stderr)
         reports = measure(arguments, keep)
-    table = table_of(reports)
-    sys.stdout.write(table)
-    if arguments.write:
-        write_into(arguments.write, table)
+    tables = {"goals": table_of(reports), "speeds": speeds_of(reports)}
+    sys.stdout.write("\n".join(tables.values()))
+    for name, table in tables.items():
+        if arguments.write:
+            write_into(arguments.write, name, table)
+    if arguments.pictures:
+        draw(build(PROGRAMS[:1])[0], sorted(keep.glob("*.json"))[0], arguments.pictures)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,9 @@ import sys
 
 
 def peer(name, times):
-    return {"peer": name, "cpu_ns": times, "wall_ns": times, "latency": None}
+    speed = 210.0 / times[1]
+    return {"peer": name, "cpu_ns": times, "wall_ns": times, "latency": None,
+            "speed": [speed, speed, speed]}
 
 
 def report(ours, noop4_counts):
@@ -56,10 +58,13 @@ expect_line AProcessWhoseControlIsOffDoesNotCount \
 expect_line APeerThatIsMissingIsNotMeasured \
   '| G3 | start+take to libaio, noop-1 | ≥ 1.50 | not measured | | | |'
 
-printf 'before\n<!-- goals: begin -->\nold\n<!-- goals: end -->\nafter\n' >"$TEST_TMPDIR/document.md"
+expect_line TheSpeedsAreThoseOfProcessesThatCount \
+  '| noop-1 | 210 | 2.33 |  | 2.20 |  |  |  |  |  |'
+
+printf 'before\n<!-- goals: begin -->\nold\n<!-- goals: end -->\n<!-- speeds: begin --><!-- speeds: end -->\nafter\n' >"$TEST_TMPDIR/document.md"
 python3 "$goals_py" --read="$folder" --write="$TEST_TMPDIR/document.md" >/dev/null
 if [ "$(head -n 2 "$TEST_TMPDIR/document.md")" = $'before\n<!-- goals: begin -->' ] &&
-  [ "$(tail -n 2 "$TEST_TMPDIR/document.md")" = $'<!-- goals: end -->\nafter' ] &&
+  [ "$(tail -n 2 "$TEST_TMPDIR/document.md")" = $'<!-- speeds: end -->\nafter' ] &&
   grep -q '2.20' "$TEST_TMPDIR/document.md" && ! grep -qx old "$TEST_TMPDIR/document.md"; then
   case_passed TheTableGoesBetweenTheMarksOfADocument
 else

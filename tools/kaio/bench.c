@@ -111,7 +111,7 @@ static error_t parse(int key, char *argument, struct argp_state *state) {
 }
 
 static const struct argp_option option_list[] = {
-    {"folder", 'f', "DIR", 0, "Make the files on DIR's file system (.), nameless", 0},
+    {"folder", 'f', "DIR", 0, "Make the files in DIR (.), which are gone afterwards", 0},
     {"size", 's', "SIZE", 0, "Of the file for direct transfers; M, G (256M)", 0},
     {"device", 'd', "PATH", 0, "Read this device, too: zram, loop, a disk", 0},
     {"rounds", 'r', "N", 0, "Run every peer N times for each row (31, or 21 on disks)", 0},
@@ -217,6 +217,10 @@ static bool write_json(json_t *all) {
 
 static bool measure_all(struct arguments *arguments) {
     json_t *rows = json_array();
+    for (uint32_t i = 0; i < bench_row_count; ++i) {
+        bool is_of_files = bench_rows[i].source == BENCH_FILES;
+        arguments->place.wants_files |= is_of_files && is_chosen(arguments, &bench_rows[i]);
+    }
     bool is_good = rows != NULL && bench_place_open(&arguments->place);
     for (uint32_t i = 0; is_good && i < bench_row_count; ++i) {
         if (is_chosen(arguments, &bench_rows[i])) {

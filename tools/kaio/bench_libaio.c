@@ -34,18 +34,19 @@ static inline void prepare(struct libaio *peer, uint32_t slot, uint64_t offset) 
     const struct bench_work *work = peer->window.work;
     struct iocb *iocb = &peer->iocbs[slot];
     void *bytes = bench_window_bytes(&peer->window, slot);
+    int fd = bench_window_open(&peer->window, slot, &offset);
     switch (work->kind) {
         case BENCH_READ:
-            io_prep_pread(iocb, work->fd, bytes, work->size_bytes, (long long)offset);
+            io_prep_pread(iocb, fd, bytes, work->size_bytes, (long long)offset);
             break;
         case BENCH_WRITE:
-            io_prep_pwrite(iocb, work->fd, bytes, work->size_bytes, (long long)offset);
+            io_prep_pwrite(iocb, fd, bytes, work->size_bytes, (long long)offset);
             break;
         case BENCH_POLL:
-            io_prep_poll(iocb, work->fd, POLLIN);
+            io_prep_poll(iocb, fd, POLLIN);
             break;
         case BENCH_SYNC:
-            io_prep_fdsync(iocb, work->fd);
+            io_prep_fdsync(iocb, fd);
             break;
     }
 }

@@ -39,18 +39,19 @@ static inline void prepare(struct raw *peer, uint32_t slot, uint64_t offset) {
     const struct bench_work *work = peer->window.work;
     void *bytes = bench_window_bytes(&peer->window, slot);
     struct kaio_raw_iocb *iocb = &peer->iocbs[slot];
+    int fd = bench_window_open(&peer->window, slot, &offset);
     switch (work->kind) {
         case BENCH_READ:
-            *iocb = kaio_raw_prep_pread(work->fd, bytes, work->size_bytes, (int64_t)offset);
+            *iocb = kaio_raw_prep_pread(fd, bytes, work->size_bytes, (int64_t)offset);
             break;
         case BENCH_WRITE:
-            *iocb = kaio_raw_prep_pwrite(work->fd, bytes, work->size_bytes, (int64_t)offset);
+            *iocb = kaio_raw_prep_pwrite(fd, bytes, work->size_bytes, (int64_t)offset);
             break;
         case BENCH_POLL:
-            *iocb = kaio_raw_prep_poll(work->fd, POLLIN);
+            *iocb = kaio_raw_prep_poll(fd, POLLIN);
             break;
         case BENCH_SYNC:
-            *iocb = kaio_raw_prep_fdsync(work->fd);
+            *iocb = kaio_raw_prep_fdsync(fd);
             break;
     }
     kaio_raw_set_data(iocb, slot);

@@ -158,6 +158,8 @@ const struct bench_row bench_rows[] = {
     PAGES("64k", 64 << 10, "64 KiB"),
     PAGES("256k", 256 << 10, "256 KiB"),
     PAGES("1m", 1 << 20, "1 MiB"),
+    {"files-128", "many files of 1 to 100 KiB, opened, read whole past the cache, closed",
+     BENCH_READ, BENCH_FILES, BENCH_FILE_MAX_BYTES, 128, 2 * LOOSE, COUNT_OF(all), BENCH_WALL},
     DEVICE(1),
     DEVICE(8),
     DEVICE(32),

@@ -11,7 +11,8 @@
 struct safe {
     struct bench_window window;
     kaio_queue *queue;
-    kaio_file *file;
+    kaio_file *file;                    // or, of many files,
+    kaio_file *files[BENCH_DEPTH_MAX];  // the one of each slot
     kaio_pool *pool;
     kaio_buffer *buffers[BENCH_DEPTH_MAX];
     const uint8_t *bytes[BENCH_DEPTH_MAX];
@@ -22,6 +23,7 @@ static void close_it(void *argument) {
     kaio_queue_drop(&peer->queue);
     kaio_file_drop(&peer->file);
     for (uint32_t i = 0; i < BENCH_DEPTH_MAX; ++i) {
+        kaio_file_drop(&peer->files[i]);
         kaio_buffer_drop(&peer->buffers[i]);
     }
     kaio_pool_drop(&peer->pool);
@@ -51,7 +53,7 @@ static kaio_status open_all(struct safe *peer, const struct bench_variant *varia
     const kaio_pool_options pool = {
         .buffer_bytes = work->stride_bytes, .buffer_count = work->depth, .huge_pages = true};
     kaio_status status = kaio_queue_open(&options, &peer->queue);
-    if (kaio_status_is_ok(status)) {
+    if (kaio_status_is_ok(status) && work->file_sizes == NULL) {
         status = kaio_file_borrow(work->fd, &peer->file);
     }
     if (kaio_status_is_ok(status) && variant->is_huge) {
@@ -84,11 +86,29 @@ static bool fail(kaio_status status) {
     return message_status("kaio", "the queue", status);
 }
 
+// start_file opens one of many files, which is its slot's then, and starts to read it.
+static kaio_status start_file(struct safe *peer, uint32_t slot, uint64_t number) {
+    uint64_t offset = number;
+    const kaio_range range = {.size_bytes = peer->window.work->size_bytes};
+    kaio_ticket ticket;
+    kaio_status status =
+        kaio_file_adopt(bench_window_open(&peer->window, slot, &offset), &peer->files[slot]);
+    if (!kaio_status_is_ok(status)) {
+        return status;
+    }
+    peer->window.fds[slot] = -1;
+    return kaio_read_start(peer->queue, peer->files[slot], range, kaio_rw_none(), slot,
+                           &peer->buffers[slot], &ticket);
+}
+
 // start starts the operation of `slot`.
 static inline kaio_status start(struct safe *peer, uint32_t slot, uint64_t offset) {
     const struct bench_work *work = peer->window.work;
     const kaio_range range = {.file_offset_bytes = offset, .size_bytes = work->size_bytes};
     kaio_ticket ticket;
+    if (work->file_sizes != NULL) {
+        return start_file(peer, slot, offset);
+    }
     switch (work->kind) {
         case BENCH_READ:
             return kaio_read_start(peer->queue, peer->file, range, kaio_rw_none(), slot,
@@ -119,12 +139,16 @@ static inline bool start_all(struct safe *peer) {
 }
 
 static inline bool is_moved(kaio_transfer_outcome outcome) {
-    return outcome == KAIO_TRANSFER_FULL || outcome == KAIO_TRANSFER_END;
+    return outcome == KAIO_TRANSFER_FULL || outcome == KAIO_TRANSFER_END ||
+           outcome == KAIO_TRANSFER_SHORT;
 }
 
 static inline void end_transfer(struct safe *peer, uint64_t user, kaio_transfer_outcome outcome,
                                 uint64_t moved_bytes, uint64_t offset) {
     uint32_t slot = (uint32_t)user;
+    if (peer->window.work->file_sizes != NULL) {
+        kaio_file_drop(&peer->files[slot]);
+    }
     bench_window_end(&peer->window, slot, is_moved(outcome) ? (int64_t)moved_bytes : -1,
                      peer->bytes[slot], offset);
 }

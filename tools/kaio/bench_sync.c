@@ -17,21 +17,22 @@
 enum { POOL_THREADS_MAX = 32 };
 
 // perform does one operation here and now: its result, or the negative errno.
-static inline int64_t perform(const struct bench_work *work, uint8_t *bytes, uint64_t offset) {
-    struct pollfd pollfd = {.fd = work->fd, .events = POLLIN};
+static inline int64_t perform(const struct bench_work *work, int fd, uint8_t *bytes,
+                              uint64_t offset) {
+    struct pollfd pollfd = {.fd = fd, .events = POLLIN};
     int64_t result = 0;
     switch (work->kind) {
         case BENCH_READ:
-            result = pread(work->fd, bytes, work->size_bytes, (off_t)offset);
+            result = pread(fd, bytes, work->size_bytes, (off_t)offset);
             break;
         case BENCH_WRITE:
-            result = pwrite(work->fd, bytes, work->size_bytes, (off_t)offset);
+            result = pwrite(fd, bytes, work->size_bytes, (off_t)offset);
             break;
         case BENCH_POLL:
             result = poll(&pollfd, 1, -1);
             break;
         case BENCH_SYNC:
-            result = fdatasync(work->fd);
+            result = fdatasync(fd);
             break;
     }
     return result < 0 ? -(int64_t)errno : result;
@@ -57,7 +58,8 @@ static bool run_pread(void *argument, uint64_t count, kaio_latency *latency) {
     uint64_t offset;
     while (bench_window_next(window, &slot, &offset)) {
         uint8_t *bytes = bench_window_bytes(window, slot);
-        bench_window_end(window, slot, perform(window->work, bytes, offset), bytes, offset);
+        int fd = bench_window_open(window, slot, &offset);
+        bench_window_end(window, slot, perform(window->work, fd, bytes, offset), bytes, offset);
     }
     return !window->has_failed;
 }
@@ -113,8 +115,9 @@ static void *serve(void *argument) {
         uint32_t slot = get(&pool->work);
         struct task *task = &pool->tasks[slot];
         (void)pthread_mutex_unlock(&pool->lock);
+        int fd = bench_window_open(&pool->window, slot, &task->offset);
         task->result =
-            perform(pool->window.work, bench_window_bytes(&pool->window, slot), task->offset);
+            perform(pool->window.work, fd, bench_window_bytes(&pool->window, slot), task->offset);
         (void)pthread_mutex_lock(&pool->lock);
         put(&pool->results, slot);
         if (pool->results.count == 1) {
@@ -212,7 +215,7 @@ static void *open_posix(const struct bench_work *work, const struct bench_varian
 static bool start_posix(struct posix *peer, uint32_t slot, uint64_t offset) {
     const struct bench_work *work = peer->window.work;
     struct aiocb *aiocb = &peer->aiocbs[slot];
-    *aiocb = (struct aiocb){.aio_fildes = work->fd,
+    *aiocb = (struct aiocb){.aio_fildes = bench_window_open(&peer->window, slot, &offset),
                             .aio_buf = bench_window_bytes(&peer->window, slot),
                             .aio_nbytes = work->size_bytes,
                             .aio_offset = (off_t)offset,

@@ -64,6 +64,9 @@ static void *open_plain(const struct bench_work *work, const struct bench_varian
 static void *open_tuned(const struct bench_work *work, const struct bench_variant *variant,
                         char out_why[BENCH_WHY_BYTES]) {
     (void)variant;
+    if (work->file_sizes != NULL) {
+        return bench_peer_cannot(out_why, "files that come and go cannot be registered");
+    }
     return open_any(work, true, out_why);
 }
 
@@ -71,7 +74,7 @@ static inline void prepare(struct uring *peer, struct io_uring_sqe *sqe, uint32_
                            uint64_t offset) {
     const struct bench_work *work = peer->window.work;
     void *bytes = bench_window_bytes(&peer->window, slot);
-    int fd = peer->is_tuned ? 0 : work->fd;
+    int fd = peer->is_tuned ? 0 : bench_window_open(&peer->window, slot, &offset);
     switch (work->kind) {
         case BENCH_READ:
             if (peer->is_tuned) {

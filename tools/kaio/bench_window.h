@@ -6,6 +6,7 @@
 
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "bench_peer.h"
 #include "message.h"
@@ -20,6 +21,9 @@ struct bench_window {
     bool has_failed;
     uint32_t free_slots[BENCH_DEPTH_MAX];
     int64_t began_ns[BENCH_DEPTH_MAX];
+    int fds[BENCH_DEPTH_MAX];  // of many files: the one of each slot, to be closed; -1: nobody's
+                               // ...
+    uint32_t numbers[BENCH_DEPTH_MAX];  // ... and its number
 };
 
 static inline void bench_window_init(struct bench_window *window, const struct bench_work *work) {
@@ -72,10 +76,36 @@ static inline void bench_window_fail(struct bench_window *window) {
     window->left_count = 0;
 }
 
+// bench_window_open is the descriptor for the operation of `slot`, and makes `*offset` the one in
+// its file. -1: said why.
+static inline int bench_window_open(struct bench_window *window, uint32_t slot, uint64_t *offset) {
+    if (window->work->file_sizes == NULL) {
+        return window->work->fd;
+    }
+    int fd = bench_work_open_file(window->work, *offset);
+    window->fds[slot] = fd;
+    window->numbers[slot] = (uint32_t)*offset;
+    *offset = 0;
+    return fd;
+}
+
+// bench_window_close_file closes that, and is 0 when all of the file was read.
+static inline int64_t bench_window_close_file(struct bench_window *window, uint32_t slot,
+                                              int64_t result) {
+    if (window->fds[slot] >= 0) {
+        (void)close(window->fds[slot]);
+    }
+    int64_t size_bytes = window->work->file_sizes[window->numbers[slot]];
+    return result == size_bytes ? 0 : result == 0 ? -1 : result;
+}
+
 // bench_window_end ends the operation of `slot`, which read to, or wrote from, `bytes` at `offset`.
 static inline void bench_window_end(struct bench_window *window, uint32_t slot, int64_t result,
                                     const uint8_t *bytes, uint64_t offset) {
     const struct bench_work *work = window->work;
+    if (work->file_sizes != NULL) {
+        result = bench_window_close_file(window, slot, result);
+    }
     bool is_good = work->kind == BENCH_POLL ? result > 0 : result == work->expected;
     if (work->is_checked && bytes != NULL) {
         uint64_t found;

@@ -98,6 +98,74 @@ static bool open_device(struct bench_place *place) {
                                                 place->device, bytes, FILL_BYTES);
 }
 
+// ---- many files ----
+
+enum { FILE_MIN_BYTES = 1024, FILE_NAME_BYTES = 16 };
+
+static const char *file_name(uint64_t number, char out_name[FILE_NAME_BYTES]) {
+    (void)snprintf(out_name, FILE_NAME_BYTES, "%u", (unsigned)number);
+    return out_name;
+}
+
+static uint64_t next_random(uint64_t *state);
+
+static bool make_one_file(struct bench_place *place, uint32_t number) {
+    char name[FILE_NAME_BYTES];
+    uint32_t size_bytes = place->file_sizes[number];
+    int fd = openat(place->files_fd, file_name(number, name), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    bool is_written = fd >= 0 &&
+                      pwrite(fd, place->memory[0], size_bytes, 0) == (ssize_t)size_bytes &&
+                      fsync(fd) == 0 && posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED) == 0;
+    int error = errno;
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    return is_written || message_os_error(place->files_path, "write a file in it", error);
+}
+
+static bool make_files(struct bench_place *place) {
+    int length = snprintf(place->files_path, sizeof place->files_path, "%s/kaio_bench_XXXXXX",
+                          place->folder);
+    if (length < 0 || (size_t)length >= sizeof place->files_path ||
+        mkdtemp(place->files_path) == NULL) {
+        place->files_path[0] = '\0';
+        return message_os_error(place->folder, "make a folder in it", errno);
+    }
+    place->files_fd = open(place->files_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (place->files_fd < 0) {
+        return message_os_error(place->files_path, "open", errno);
+    }
+    uint64_t state = 1;
+    for (uint32_t i = 0; i < BENCH_FILE_COUNT; ++i) {
+        place->file_sizes[i] =
+            FILE_MIN_BYTES +
+            (uint32_t)(next_random(&state) % (BENCH_FILE_MAX_BYTES - FILE_MIN_BYTES + 1));
+        if (!make_one_file(place, i)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void remove_files(struct bench_place *place) {
+    char name[FILE_NAME_BYTES];
+    for (uint32_t i = 0; place->files_fd >= 0 && i < BENCH_FILE_COUNT; ++i) {
+        (void)unlinkat(place->files_fd, file_name(i, name), 0);
+    }
+    if (place->files_path[0] != '\0') {
+        (void)rmdir(place->files_path);
+    }
+}
+
+int bench_work_open_file(const struct bench_work *work, uint64_t number) {
+    char name[FILE_NAME_BYTES];
+    int fd = openat(work->files_fd, file_name(number, name), O_RDONLY | O_DIRECT | O_CLOEXEC);
+    if (fd < 0) {
+        (void)message_os_error(name, "open", errno);
+    }
+    return fd;
+}
+
 // ---- memory ----
 
 static uint8_t *map(int advice) {
@@ -140,6 +208,8 @@ static bool has_huge_pages(const uint8_t *memory) {
 
 bool bench_place_open(struct bench_place *place) {
     place->null_fd = place->cached_fd = place->direct_fd = place->device_fd = -1;
+    place->files_fd = -1;
+    place->files_path[0] = '\0';
     place->pipe_fds[0] = place->pipe_fds[1] = -1;
     place->memory[0] = map(MADV_NOHUGEPAGE);
     place->memory[1] = map(MADV_HUGEPAGE);
@@ -156,7 +226,8 @@ bool bench_place_open(struct bench_place *place) {
     }
     place->cached_fd = make_file(place, BENCH_CACHED_BYTES);
     return place->cached_fd >= 0 && open_direct(place) &&
-           (place->device == NULL || open_device(place));
+           (place->device == NULL || open_device(place)) &&
+           (!place->wants_files || make_files(place));
 }
 
 static void close_if_open(int fd) {
@@ -166,6 +237,8 @@ static void close_if_open(int fd) {
 }
 
 void bench_place_close(struct bench_place *place) {
+    remove_files(place);
+    close_if_open(place->files_fd);
     close_if_open(place->null_fd);
     close_if_open(place->cached_fd);
     close_if_open(place->direct_fd);
@@ -220,11 +293,20 @@ struct bench_work bench_work_make(const struct bench_place *place, enum bench_so
             work.fd = place->device_fd;
             file_bytes = place->device_bytes;
             break;
+        case BENCH_FILES:
+            work.fd = -1;
+            work.files_fd = place->files_fd;
+            work.file_sizes = place->file_sizes;
+            break;
     }
     bool is_transfer = kind == BENCH_READ || kind == BENCH_WRITE;
     work.expected = is_transfer && file_bytes != 0 ? size_bytes : 0;
     work.is_checked = kind == BENCH_READ && file_bytes != 0 && source != BENCH_DEVICE;
-    make_offsets(offsets, file_bytes, size_bytes, source == BENCH_SEQUENCE);
+    if (source == BENCH_FILES) {
+        make_offsets(offsets, BENCH_FILE_COUNT, 1, true);
+    } else {
+        make_offsets(offsets, file_bytes, size_bytes, source == BENCH_SEQUENCE);
+    }
     work.offsets = offsets;
     work.stride_bytes = size_bytes < page_bytes ? page_bytes : size_bytes;
     bench_work_use_memory(&work, place, false);
