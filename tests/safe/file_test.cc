@@ -177,6 +177,22 @@ TEST_F(AttachTest, AFileDroppedWhilePinnedClosesWhenItsLastRequestIsTaken) {
     kaio_completion_drop(&completion);
 }
 
+TEST_F(AttachTest, AFileDroppedByAnotherThreadClosesWhenItsLastRequestIsTaken) {
+    kaio_file *file = OpenFile(temp_.path());
+    const int fd = FdOf(file);
+    kaio_buffer *buffer = NewBuffer(512);
+    StartRead(file, 0, &buffer);
+    EXPECT_EQ(Wait(1), 1u);
+    std::thread([&] { kaio_file_drop(&file); }).join();
+    EXPECT_TRUE(IsOpen(fd));
+
+    kaio_completion completion = Take();
+
+    EXPECT_EQ(completion.transfer, KAIO_TRANSFER_FULL);
+    EXPECT_FALSE(IsOpen(fd));
+    kaio_completion_drop(&completion);
+}
+
 TEST_F(AttachTest, ARefusedRequestLeavesItsFileToEverybody) {
     kaio_file *file = OpenFile(temp_.path(), O_RDONLY);
     kaio_buffer *buffer = NewBuffer(512);

@@ -140,6 +140,31 @@ TEST_F(SimTest, ANewRequestQueuesBehindWhatAgainLeft) {
     TakeAll(5);
 }
 
+TEST_F(SimTest, ThereIsRoomForNewRequestsBehindWhatAgainLeft) {
+    StartReads(kDepth);
+    kaio_sim_script script = {};
+    script.submit_limit = 3;
+    script.submit_error_after = 1;
+    script.submit_error_count = 1;
+    script.submit_error = EAGAIN;
+    Play(script);
+    kaio_flush_report report = {};
+    EXPECT_CODE(KAIO_AGAIN, K(kaio_queue_flush(queue_, &report)));
+    EXPECT_EQ(report.accepted_count, 3u);
+    for (uint64_t i = 0; i < 3; ++i) {
+        kaio_completion completion = Take();
+        EXPECT_EQ(completion.user, i);
+        EXPECT_TRUE(
+            kaio_status_is_ok(K(kaio_read_start(queue_, file_, Range(i * 512, 512), kaio_rw_none(),
+                                                i, &completion.buffer, &completion.ticket))));
+    }
+    Play({});
+
+    EXPECT_EQ(Flush().accepted_count, kDepth);
+
+    TakeAll(kDepth);
+}
+
 TEST_F(SimTest, WaitAnswersAgainWhenNothingIsInFlight) {
     StartReads(2);
     kaio_sim_script script = {};
