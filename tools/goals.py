@@ -229,14 +229,15 @@ def build(programs):
 
 def measure(arguments, keep):
     programs = build(PROGRAMS)
-    words = sorted({goal.row for goal in GOALS}) if arguments.goals_only else []
+    words = sorted({goal.row for goal in GOALS})
     if arguments.device is None:
         words = [word for word in words if not word.startswith("device")]
     reports = []
     for number in range(arguments.processes):
         program = programs[number % len(programs)]
         print(f"process {number + 1} of {arguments.processes}: {program.name}", file=sys.stderr)
-        command = [program, "bench", "--json", "--folder", arguments.folder, *words]
+        command = [program, "bench", "--json", "--folder", arguments.folder]
+        command += words if number > 0 and not arguments.all_rows else []
         command += ["--device", arguments.device] if arguments.device else []
         command += ["--quick"] if arguments.quick else []
         output = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
@@ -259,7 +260,8 @@ def main():
     parser.add_argument("--folder", default=".", help="where the files are made")
     parser.add_argument("--device", help="a zram or loop device, which is only read")
     parser.add_argument("--processes", type=int, default=6)
-    parser.add_argument("--goals-only", action="store_true", help="no row that no goal needs")
+    parser.add_argument("--all-rows", action="store_true",
+                        help="in each process, not in the first alone, also rows of no goal")
     parser.add_argument("--quick", action="store_true", help="good for nothing but a look")
     parser.add_argument("--keep", type=Path, help="a folder for what each process wrote")
     parser.add_argument("--read", type=Path, help="measure nothing: read that folder")
