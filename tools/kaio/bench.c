@@ -128,7 +128,7 @@ static const char documentation[] =
     "Measure kaio beside libaio, io_uring, threads and plain reads, in one process."
     "\v"
     "Each peer runs for some milliseconds, one after the other, and that again and again, in an "
-    "order that rotates.  `speed' is how many times faster than the first one a peer is: the "
+    "order that is drawn anew.  `speed' is how many times faster than the first one a peer is: the "
     "median, over the rounds, of the ratio within a round.  The first one runs twice; where it "
     "differs from itself by more than the row allows the row is measured anew, at most three "
     "times, and is marked when that does not help.\n\n"

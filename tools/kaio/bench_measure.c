@@ -25,6 +25,8 @@ struct team {
     struct bench_work works[BENCH_ENTRIES_MAX];
     struct bench_crew *crews[BENCH_ENTRIES_MAX];  // NULL: it cannot take part
     uint64_t counts[BENCH_ENTRIES_MAX];           // of operations, that fill its slice
+    uint32_t order[BENCH_ENTRIES_MAX];            // of this round
+    uint64_t random;
     uint64_t offsets[BENCH_OFFSET_COUNT];
 };
 
@@ -35,8 +37,17 @@ struct spent {
     int64_t cpu_ns;
 };
 
+// The first part of a slice does not count: it brings back what the peer before it drove out of the
+// caches.
+enum { WARM_UP_PART = 8 };
+
 static bool run_slice(struct team *team, uint32_t entry, kaio_latency *latency,
                       struct spent *out_spent) {
+    uint64_t warm_up_count =
+        team->counts[entry] / WARM_UP_PART / team->row->depth * team->row->depth;
+    if (warm_up_count > 0 && !bench_crew_run(team->crews[entry], warm_up_count, NULL)) {
+        return message_error("%s, %s: it failed", team->row->name, team->row->entries[entry].label);
+    }
     int64_t wall_ns = read_clock(CLOCK_MONOTONIC);
     int64_t cpu_ns = read_clock(CLOCK_PROCESS_CPUTIME_ID);
     bool is_good = bench_crew_run(team->crews[entry], team->counts[entry], latency);
@@ -98,11 +109,24 @@ static bool open_team(struct team *team, const struct bench_place *place,
            message_error("%s: %s: %s", row->name, row->entries[0].label, attempt->results[0].why);
 }
 
+// shuffle draws an order anew: where one peer always ran behind the same other one, what that
+// leaves behind would count, too.
+static void shuffle(struct team *team) {
+    uint32_t count = team->row->entry_count;
+    for (uint32_t i = 0; i < count; ++i) {
+        team->random = team->random * UINT64_C(6364136223846793005) + 1442695040888963407;
+        uint32_t place = (uint32_t)(team->random >> 33) % (i + 1);
+        team->order[i] = team->order[place];
+        team->order[place] = i;
+    }
+}
+
 static bool run_round(struct team *team, uint32_t round, struct bench_attempt *attempt,
                       int64_t slice_ns) {
     const struct bench_row *row = team->row;
+    shuffle(team);
     for (uint32_t k = 0; k < row->entry_count; ++k) {
-        uint32_t i = (round + k) % row->entry_count;
+        uint32_t i = team->order[k];
         struct bench_result *result = &attempt->results[i];
         if (team->crews[i] == NULL) {
             continue;

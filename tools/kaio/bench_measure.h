@@ -1,8 +1,8 @@
 // tools/kaio/bench_measure.h: how the peers of a row are measured.
 //
-// In rounds, each of which runs every peer for a moment, in an order that rotates; what counts is
-// the median over the rounds of ratios within a round. Machines drift by a factor while a benchmark
-// runs, and such ratios do not.
+// In rounds, each of which runs every peer for a moment, in an order that is drawn anew; what
+// counts is the median over the rounds of ratios within a round. Machines drift by a factor while a
+// benchmark runs, and such ratios do not.
 
 #ifndef KAIO_TOOLS_KAIO_BENCH_MEASURE_H_
 #define KAIO_TOOLS_KAIO_BENCH_MEASURE_H_
