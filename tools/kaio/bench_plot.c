@@ -82,7 +82,10 @@ static void begin(FILE *gnuplot, const struct plot_options *options) {
                   is_svg ? "dynamic background '#ffffff'" : "");
     (void)fprintf(gnuplot, "set output ");
     put(gnuplot, options->output);
-    (void)fprintf(gnuplot, "\nset key outside right top\nset grid ytics\n");
+    (void)fprintf(gnuplot,
+                  "\nset key outside right top\nset grid ytics\n"
+                  "set linetype 9 linecolor rgb '#999999'\n"  // from here on they would come again
+                  "set linetype 10 linecolor rgb '#7f5539'\n");
 }
 
 // ---- speeds ----

@@ -10,9 +10,9 @@
 #include "progress.h"
 
 enum {
-    DEFAULT_DEPTH = 16,
+    DEFAULT_DEPTH = 4,
     DEPTH_MAX = 1024,
-    DEFAULT_BLOCK_BYTES = 1 << 20,
+    DEFAULT_BLOCK_BYTES = 2 << 20,  // one large page
     BLOCK_MIN_BYTES = 512,
     BLOCK_MAX_BYTES = 1 << 28,
     BUFFERS_MAX_BYTES = 1 << 30
@@ -98,8 +98,8 @@ static error_t parse(int key, char *argument, struct argp_state *state) {
 }
 
 static const struct argp_option option_list[] = {
-    {"depth", 'd', "N", 0, "Keep N blocks in flight (16)", 0},
-    {"block-size", 'b', "SIZE", 0, "Move SIZE bytes at a time, a power of two; K, M (1M)", 0},
+    {"depth", 'd', "N", 0, "Keep N blocks in flight (4)", 0},
+    {"block-size", 'b', "SIZE", 0, "Move SIZE bytes at a time, a power of two; K, M (2M)", 0},
     {"preserve", 'p', NULL, 0, "Keep the mode and both times to the nanosecond, not the owner", 0},
     {"verify", KEY_VERIFY, NULL, 0, "Read both back and compare their checksums (XXH3)", 0},
     {"buffered", KEY_BUFFERED, NULL, 0, "Copy through the page cache", 0},

@@ -45,13 +45,25 @@ bool pipeline_open(uint32_t depth, uint32_t block_bytes, size_t memory_bytes,
     return true;
 }
 
-// ask_for_huge_pages has the zeroed buffer take its pages anew, large ones if there are any.
-static void ask_for_huge_pages(kaio_buffer *buffer) {
-    uint8_t *bytes = kaio_buffer_as_bytes(buffer);
-    size_t size_bytes = kaio_buffer_size(buffer);
-    if (madvise(bytes, size_bytes, MADV_HUGEPAGE) == 0) {
-        (void)madvise(bytes, size_bytes, MADV_DONTNEED);  // zeroed again, when touched
+static void free_bytes(void *context, void *bytes, size_t size_bytes) {
+    (void)context;
+    (void)size_bytes;
+    free(bytes);
+}
+
+// make_huge_buffer asks for large pages before the memory is touched: it takes those that there are
+// then.
+static kaio_status make_huge_buffer(size_t size_bytes, kaio_buffer **out_buffer) {
+    void *bytes = aligned_alloc(HUGE_PAGE_BYTES, size_bytes);
+    if (bytes == NULL) {
+        return kaio_status_from_os_error(ENOMEM);
     }
+    (void)madvise(bytes, size_bytes, MADV_HUGEPAGE);
+    kaio_status status = kaio_buffer_adopt(bytes, size_bytes, free_bytes, NULL, out_buffer);
+    if (!kaio_status_is_ok(status)) {
+        free(bytes);
+    }
+    return status;
 }
 
 static bool wants_huge_pages(const struct pipeline *pipeline) {
@@ -60,16 +72,12 @@ static bool wants_huge_pages(const struct pipeline *pipeline) {
 }
 
 static bool make_buffer(const struct pipeline *pipeline, kaio_buffer **out_buffer) {
-    bool is_huge = wants_huge_pages(pipeline);
-    size_t size_bytes =
-        is_huge ? round_up(pipeline->block_bytes, HUGE_PAGE_BYTES) : pipeline->block_bytes;
-    size_t align_bytes = is_huge ? (size_t)HUGE_PAGE_BYTES : pipeline->memory_bytes;
-    kaio_status status = kaio_buffer_new(size_bytes, align_bytes, out_buffer);
+    kaio_status status =
+        wants_huge_pages(pipeline)
+            ? make_huge_buffer(round_up(pipeline->block_bytes, HUGE_PAGE_BYTES), out_buffer)
+            : kaio_buffer_new(pipeline->block_bytes, pipeline->memory_bytes, out_buffer);
     if (!kaio_status_is_ok(status)) {
         return message_status("memory", "buffer", status);
-    }
-    if (is_huge) {
-        ask_for_huge_pages(*out_buffer);
     }
     return true;
 }
