@@ -68,7 +68,7 @@ static void scale(struct team *team, uint32_t entry, const struct spent *spent, 
 
 // calibrate finds that out, and warms up. Twice, since the first time is far off.
 static bool calibrate(struct team *team, uint32_t entry, int64_t slice_ns) {
-    struct spent spent;
+    struct spent spent = {0};
     team->counts[entry] = team->row->depth;
     for (int i = 0; i < 3; ++i) {
         if (!run_slice(team, entry, NULL, &spent)) {
@@ -131,7 +131,7 @@ static bool run_round(struct team *team, uint32_t round, struct bench_attempt *a
         if (team->crews[i] == NULL) {
             continue;
         }
-        struct spent spent;
+        struct spent spent = {0};
         if (!run_slice(team, i, row->clock == BENCH_WALL ? &result->latency : NULL, &spent)) {
             return false;
         }
