@@ -127,11 +127,11 @@ __attribute__((always_inline)) static inline void end_transfer(struct kaio_queue
         return;
     }
     struct kaio_usual_end end =
-        kaio_request_end_usual(queue, slot, (uint32_t)(slot - queue->slots), kind, false);
+        kaio_request_end_usual(queue, slot, (uint32_t)(slot - queue->slots), kind);
     out_result->outcome = end.outcome;
     out_result->os_error = 0;
     out_result->refusal = kaio_status_ok();
-    out_result->range = end.range;
+    out_result->range = kaio_usual_range(&end);
     out_result->met_end = end.outcome == KAIO_TRANSFER_END;
     out_result->moved_bytes = end.moved_bytes;
     out_result->buffer = (kaio_buffer *)end.memory;

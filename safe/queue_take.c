@@ -108,27 +108,11 @@ void kaio_queue_deliver(struct kaio_queue_place *queue, struct kaio_slot *slot,
     kaio_request_free(queue, slot);
 }
 
-// take_usual is take_one for what is mostly there: a transfer of a buffer that the kernel
-// counted the bytes of, and nothing else to do. False: something else, and nothing has changed.
-// `is_plain`: only what needs no call, so that this is one piece that saves no registers.
-__attribute__((always_inline)) static inline bool take_usual(struct kaio_queue_place *queue,
-                                                             bool is_plain,
+// tell_usual fills in what became of a usual request of `kind`, which has ended. Nothing is written
+// before: for all the compiler knows a completion and a slot are the same memory.
+__attribute__((always_inline)) static inline void tell_usual(uint32_t kind,
+                                                             struct kaio_usual_end end,
                                                              kaio_completion *out_completion) {
-    if (KAIO_UNLIKELY(queue->finished_head == KAIO_NO_SLOT ||
-                      atomic_load_explicit(&queue->has_strays, memory_order_relaxed) != 0)) {
-        return false;
-    }
-    uint32_t index = queue->finished_head;
-    struct kaio_slot *slot = &queue->slots[index];
-    if (KAIO_UNLIKELY(!kaio_request_is_usual(slot) ||
-                      (is_plain && !kaio_request_is_plain(queue, slot)))) {
-        return false;
-    }
-    // Nothing is written to `*out_completion` before the last look at the slot: for all the
-    // compiler knows they are the same memory.
-    (void)kaio_request_pop_finished(queue);
-    uint32_t kind = kaio_bits_kind((uintptr_t)slot->iocb.aio_data);
-    struct kaio_usual_end end = kaio_request_end_usual(queue, slot, index, kind, is_plain);
     out_completion->operation = (kaio_operation)kind;
     out_completion->transfer = end.outcome;
     out_completion->sync = KAIO_SYNC_PENDING;
@@ -137,7 +121,9 @@ __attribute__((always_inline)) static inline bool take_usual(struct kaio_queue_p
     out_completion->met_end = end.outcome == KAIO_TRANSFER_END;
     out_completion->os_error = 0;
     out_completion->refusal = kaio_status_ok();
-    out_completion->range = end.range;
+    out_completion->range.file_offset_bytes = end.file_offset_bytes;
+    out_completion->range.buffer_offset_bytes = end.buffer_offset_bytes;
+    out_completion->range.size_bytes = (uint32_t)end.size_bytes;
     out_completion->moved_bytes = end.moved_bytes;
     out_completion->user = end.user;
     out_completion->ticket.bits = end.ticket;
@@ -145,6 +131,73 @@ __attribute__((always_inline)) static inline bool take_usual(struct kaio_queue_p
     out_completion->view = NULL;
     out_completion->segments = NULL;
     out_completion->segment_count = 0;
+}
+
+// take_usual is take_one for what is mostly there: a transfer of a buffer that the kernel
+// counted the bytes of, and nothing else to do. False: something else, and nothing has changed.
+__attribute__((always_inline)) static inline bool take_usual(struct kaio_queue_place *queue,
+                                                             kaio_completion *out_completion) {
+    uint32_t index = queue->finished_head;
+    if (KAIO_UNLIKELY(index == KAIO_NO_SLOT ||
+                      atomic_load_explicit(&queue->has_strays, memory_order_relaxed) != 0)) {
+        return false;
+    }
+    struct kaio_slot *slot = &queue->slots[index];
+    if (KAIO_UNLIKELY(!kaio_request_is_usual(slot))) {
+        return false;
+    }
+    (void)kaio_request_pop_finished(queue);
+    uint32_t kind = kaio_bits_kind((uintptr_t)slot->iocb.aio_data);
+    tell_usual(kind, kaio_request_end_usual(queue, slot, index, kind), out_completion);
+    return true;
+}
+
+// take_plain is take_usual for what needs no call, so that it is one piece that saves few
+// registers: a buffer of its own, no checker that is to be told, and no file that was dropped. What
+// it does is what kaio_request_end_usual does, in the order that reads everything once.
+__attribute__((always_inline)) static inline bool take_plain(struct kaio_queue_place *queue,
+                                                             kaio_completion *out_completion) {
+    uint32_t index = queue->finished_head;
+    uint32_t obstacles = atomic_load_explicit(&queue->has_strays, memory_order_relaxed) |
+                         atomic_load_explicit(&kaio_checkers, memory_order_relaxed);
+    if (KAIO_UNLIKELY(index == KAIO_NO_SLOT || obstacles != 0)) {
+        return false;
+    }
+    struct kaio_slot *slot = &queue->slots[index];
+    uintptr_t memory = slot->memory;
+    int64_t result = kaio_slot_result(slot);
+    struct kaio_attachment *attachment = &queue->attachments[slot->attachment];
+    uint64_t counts = attachment->counts;
+    static_assert(KAIO_FILE_IS_DROPPED == UINT64_C(1) << 63, "the sign");
+    uint32_t deferred_count = atomic_load_explicit(&kaio_file_deferred_count, memory_order_relaxed);
+    if (KAIO_UNLIKELY(kaio_bits_kind(memory) != KAIO_KIND_BUFFER || slot->oddities != 0 ||
+                      (result | (int64_t)counts) < 0 ||
+                      queue->seen_deferred_count != deferred_count)) {
+        return false;
+    }
+    attachment->counts = counts - KAIO_PIN;
+    struct kaio_usual_end end = {.outcome = KAIO_TRANSFER_FULL,
+                                 .buffer_offset_bytes = slot->buffer_offset_bytes,
+                                 .file_offset_bytes = (uint64_t)slot->iocb.aio_offset,
+                                 .size_bytes = slot->iocb.aio_nbytes,
+                                 .moved_bytes = (uint64_t)result,
+                                 .user = slot->user,
+                                 .ticket = slot->iocb.aio_data,
+                                 .memory = memory};
+    uint32_t kind = kaio_bits_kind((uintptr_t)end.ticket);
+    queue->finished_head = slot->next;
+    --queue->finished_count;
+    kaio_request_free_usual(queue, slot, index, kaio_bits_life((uintptr_t)end.ticket));
+    if (KAIO_UNLIKELY(end.moved_bytes < end.size_bytes)) {
+        end.outcome =
+            kaio_outcome_of_count(!kaio_kind_is_write(kind), end.moved_bytes, end.size_bytes);
+    }
+    kaio_queue_count_outcome(queue, kind, end.outcome, end.moved_bytes);
+    atomic_store_explicit(
+        &kaio_buffer_good_of(memory)->place.word,
+        kaio_memory_make_word(kaio_bits_life(memory), kaio_self.thread_number, KAIO_MEMORY_HELD),
+        memory_order_release);
+    tell_usual(kind, end, out_completion);
     return true;
 }
 
@@ -245,7 +298,8 @@ __attribute__((always_inline)) static inline bool take_quickly(kaio_queue *queue
     if (KAIO_UNLIKELY(out_completion == NULL || !kaio_queue_enter_same(queue, &place))) {
         return false;
     }
-    bool is_taken = take_usual(place, is_plain, out_completion);
+    bool is_taken =
+        is_plain ? take_plain(place, out_completion) : take_usual(place, out_completion);
     kaio_queue_leave();
     return is_taken;
 }

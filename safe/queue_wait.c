@@ -26,16 +26,6 @@ static inline uint64_t data_of(const struct kaio_raw_event *event) {
     return *(const volatile uint64_t *)&event->data;
 }
 
-// settle finishes the request that an event names, if it names one.
-__attribute__((always_inline)) static inline void settle(struct kaio_queue_place *queue,
-                                                         const struct kaio_raw_event *event) {
-    uint64_t data = data_of(event);
-    struct kaio_slot *slot = kaio_queue_claim(queue, data, event->res);
-    if (KAIO_LIKELY(slot != NULL)) {
-        kaio_request_finish_claimed(queue, slot, (uintptr_t)data);
-    }
-}
-
 // settle_slowly is kaio_queue_settle where an event is more than the end of a request.
 static __attribute__((noinline)) void settle_slowly(struct kaio_queue_place *queue,
                                                     const struct kaio_raw_event *events,
@@ -63,7 +53,12 @@ __attribute__((always_inline)) static inline void settle_all(struct kaio_queue_p
         return;
     }
     for (long k = 0; k < count; ++k) {
-        settle(queue, &events[k]);
+        uint64_t data = data_of(&events[k]);
+        uint32_t index;
+        struct kaio_slot *slot = kaio_queue_claim_at(queue, data, events[k].res, &index);
+        if (KAIO_LIKELY(slot != NULL)) {
+            kaio_request_finish_at(queue, slot, index, kaio_bits_kind((uintptr_t)data));
+        }
     }
 }
 

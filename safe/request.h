@@ -310,14 +310,21 @@ static inline void kaio_request_finish(struct kaio_queue_place *queue, struct ka
     }
 }
 
-// kaio_request_finish_claimed does that for the request that `bits`, which the kernel gave, name.
-__attribute__((always_inline)) static inline void kaio_request_finish_claimed(
-    struct kaio_queue_place *queue, struct kaio_slot *slot, uintptr_t bits) {
-    uint32_t kind = kaio_bits_kind(bits);
+// kaio_request_finish_at does that for a request of `kind` that was claimed, in the slot of
+// `index`; the other one, for the one that `bits`, which the kernel gave, name.
+__attribute__((always_inline)) static inline void kaio_request_finish_at(
+    struct kaio_queue_place *queue, struct kaio_slot *slot, uint32_t index, uint32_t kind) {
     static_assert(KAIO_SLOT_FINISHED == KAIO_SLOT_IN_FLIGHT + 1, "the next state");
-    kaio_request_append_finished_as(queue, slot, kaio_bits_index(bits) - queue->first_slot,
-                                    kaio_slot_load(slot) + 1);
-    kaio_request_settle(queue, slot, kind);
+    kaio_request_append_finished_as(queue, slot, index, kaio_slot_load(slot) + 1);
+    if (KAIO_UNLIKELY(kind != KAIO_KIND_READ)) {
+        kaio_request_settle(queue, slot, kind);
+    }
+}
+
+static inline void kaio_request_finish_claimed(struct kaio_queue_place *queue,
+                                               struct kaio_slot *slot, uintptr_t bits) {
+    kaio_request_finish_at(queue, slot, kaio_bits_index(bits) - queue->first_slot,
+                           kaio_bits_kind(bits));
 }
 
 // kaio_request_cancel_staged finishes a staged request, which is not sent, as CANCELLED.
@@ -352,48 +359,40 @@ static inline bool kaio_request_is_usual(const struct kaio_slot *slot) {
                        slot->oddities == 0 && kaio_slot_result(slot) >= 0);
 }
 
-// kaio_request_is_plain tells whether the end of such a request is nobody's business besides: no
-// checker's, and not that of a file that was dropped.
-static inline bool kaio_request_is_plain(const struct kaio_queue_place *queue,
-                                         const struct kaio_slot *slot) {
-    uint32_t deferred_count = atomic_load_explicit(&kaio_file_deferred_count, memory_order_relaxed);
-    uint64_t counts = queue->attachments[slot->attachment].counts;
-    return KAIO_LIKELY(!kaio_is_watched() && queue->seen_deferred_count == deferred_count &&
-                       (counts & KAIO_FILE_IS_DROPPED) == 0);
-}
-
 // A kaio_usual_end is what there is to tell of such a request.
 struct kaio_usual_end {
     kaio_transfer_outcome outcome;
-    kaio_range range;
+    uint32_t buffer_offset_bytes;
+    uint64_t file_offset_bytes;
+    uint64_t size_bytes;
     uint64_t moved_bytes;
     uint64_t user;
     uint64_t ticket;
     uintptr_t memory;
 };
 
+static inline kaio_range kaio_usual_range(const struct kaio_usual_end *end) {
+    return (kaio_range){.file_offset_bytes = end->file_offset_bytes,
+                        .buffer_offset_bytes = end->buffer_offset_bytes,
+                        .size_bytes = (uint32_t)end->size_bytes};
+}
+
 // kaio_request_end_usual counts how such a request of `kind`, in the slot of `index`, ended, unpins
-// what it has and frees its slot. `is_plain`: it is known to be so, and nothing is called.
+// what it has and frees its slot.
 __attribute__((always_inline)) static inline struct kaio_usual_end kaio_request_end_usual(
-    struct kaio_queue_place *queue, struct kaio_slot *slot, uint32_t index, uint32_t kind,
-    bool is_plain) {
+    struct kaio_queue_place *queue, struct kaio_slot *slot, uint32_t index, uint32_t kind) {
     uint32_t attachment = slot->attachment;
-    struct kaio_usual_end end = {.range = kaio_slot_range(slot),
+    struct kaio_usual_end end = {.buffer_offset_bytes = slot->buffer_offset_bytes,
+                                 .file_offset_bytes = (uint64_t)slot->iocb.aio_offset,
+                                 .size_bytes = slot->iocb.aio_nbytes,
                                  .moved_bytes = (uint64_t)kaio_slot_result(slot),
                                  .user = slot->user,
                                  .ticket = slot->iocb.aio_data,
                                  .memory = slot->memory};
-    end.outcome =
-        kaio_outcome_of_count(!kaio_kind_is_write(kind), end.moved_bytes, end.range.size_bytes);
-    if (!is_plain) {
-        kaio_request_allow(slot);
-    }
+    end.outcome = kaio_outcome_of_count(!kaio_kind_is_write(kind), end.moved_bytes, end.size_bytes);
+    kaio_request_allow(slot);
     kaio_request_free_usual(queue, slot, index, kaio_bits_life((uintptr_t)end.ticket));
-    if (is_plain) {
-        queue->attachments[attachment].counts -= KAIO_PIN;
-    } else {
-        kaio_attachment_unpin(queue, attachment);
-    }
+    kaio_attachment_unpin(queue, attachment);
     kaio_queue_count_outcome(queue, kind, end.outcome, end.moved_bytes);
     _Atomic uintptr_t *word = KAIO_LIKELY(kaio_bits_kind(end.memory) == KAIO_KIND_BUFFER)
                                   ? &kaio_buffer_good_of(end.memory)->place.word

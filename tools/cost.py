@@ -55,12 +55,14 @@ GROUPS = {
         "kaio_raw_prep_pwrite", "kaio_queue_mark_sent",
     ),
     "settle: event to request, finished list": (
-        "settle", "settle_all", "kaio_queue_claim", "kaio_request_finish_claimed",
+        "settle_all", "kaio_queue_claim", "kaio_queue_claim_at", "kaio_request_finish_claimed",
+        "kaio_request_finish_at",
         "kaio_request_append_finished_as", "kaio_request_settle_write",
         "kaio_request_pop_finished",
     ),
     "deliver: outcome, completion": (
-        "take_usual", "kaio_request_is_usual", "kaio_request_end_usual", "end_slowly",
+        "take_plain", "take_usual", "tell_usual", "kaio_request_is_usual",
+        "kaio_request_end_usual", "end_slowly",
         "kaio_queue_deliver", "kaio_queue_count_outcome", "describe_transfer", "kaio_slot_range",
         "kaio_queue_judge", "judge", "kaio_queue_refusal_of", "end_transfer", "hand_out_read",
         "hand_out_write", "hand_out", "step_out", "step_in", "kaio_verdict_from_ending",
