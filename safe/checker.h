@@ -18,7 +18,7 @@
 enum { KAIO_CHECKER_ASAN = 1, KAIO_CHECKER_MSAN = 2, KAIO_CHECKER_VALGRIND = 4 };
 
 // Who watches; known from the first queue, pool or region on.
-extern _Atomic uint32_t kaio_checkers KAIO_HERE;
+extern _Atomic uint32_t kaio_checkers;
 void kaio_checkers_find(void);
 
 static inline bool kaio_is_watched(void) {

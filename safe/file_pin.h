@@ -50,10 +50,10 @@ struct kaio_file_place {
     _Atomic int32_t sync_error;       // of the first sync that failed, until it is cleared; or 0
 };
 
-extern struct kaio_table kaio_files KAIO_HERE;
+extern struct kaio_table kaio_files;
 
 // Counts drops that had to be deferred, so that queues know when to look for them.
-extern _Atomic uint32_t kaio_file_deferred_count KAIO_HERE;
+extern _Atomic uint32_t kaio_file_deferred_count;
 
 static inline struct kaio_file_place *kaio_file_at(uint32_t index) {
     return kaio_table_at(&kaio_files, index, sizeof(struct kaio_file_place));

@@ -48,11 +48,11 @@ struct kaio_region_place {
     size_t locked_bytes;
 };
 
-extern struct kaio_table kaio_regions KAIO_HERE;
+extern struct kaio_table kaio_regions;
 
 // The words, and which region has them (0: none), by chunk.
-extern _Atomic(_Atomic uintptr_t *) kaio_frame_chunks[KAIO_CHUNK_COUNT] KAIO_HERE;
-extern _Atomic uint32_t kaio_frame_regions[KAIO_CHUNK_COUNT] KAIO_HERE;
+extern _Atomic(_Atomic uintptr_t *) kaio_frame_chunks[KAIO_CHUNK_COUNT];
+extern _Atomic uint32_t kaio_frame_regions[KAIO_CHUNK_COUNT];
 
 static inline struct kaio_region_place *kaio_region_at(uint32_t index) {
     return kaio_table_at(&kaio_regions, index, sizeof(struct kaio_region_place));

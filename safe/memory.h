@@ -39,7 +39,7 @@ struct kaio_buffer_place {
     uint32_t checksum;            // of a view: what was pushed, where that is checked
 };
 
-extern struct kaio_table kaio_buffers KAIO_HERE;
+extern struct kaio_table kaio_buffers;
 
 static inline struct kaio_buffer_place *kaio_buffer_at(uint32_t index) {
     return kaio_table_at(&kaio_buffers, index, sizeof(struct kaio_buffer_place));

@@ -11,8 +11,8 @@
 void kaio_queue_no_request(struct kaio_queue_place *queue, uint64_t data);
 
 // kaio_queue_claim gives the request that an event names, with its result, and no more in flight;
-// NULL: it names none. The other one also tells its place.
-__attribute__((always_inline)) static inline struct kaio_slot *kaio_queue_claim_at(
+// NULL: it names none. `*out_index` is its place in the queue.
+__attribute__((always_inline)) static inline struct kaio_slot *kaio_queue_claim(
     struct kaio_queue_place *queue, uint64_t data, int64_t result, uint32_t *out_index) {
     uint32_t index = kaio_bits_index((uintptr_t)data) - queue->first_slot;
     *out_index = index;
@@ -29,12 +29,6 @@ __attribute__((always_inline)) static inline struct kaio_slot *kaio_queue_claim_
     }
     kaio_queue_no_request(queue, data);
     return NULL;
-}
-
-static inline struct kaio_slot *kaio_queue_claim(struct kaio_queue_place *queue, uint64_t data,
-                                                 int64_t result) {
-    uint32_t index;
-    return kaio_queue_claim_at(queue, data, result, &index);
 }
 
 #endif  // KAIO_SAFE_QUEUE_REAP_H_

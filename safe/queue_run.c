@@ -70,7 +70,8 @@ static inline struct kaio_slot *next_done(struct run *run) {
         uint64_t data = *(const volatile uint64_t *)&event->data;
         int64_t result = event->res;
         kaio_raw_ring_consume(&queue->consumer, 1);  // a handler may reap, too
-        struct kaio_slot *slot = kaio_queue_claim(queue, data, result);
+        uint32_t index;
+        struct kaio_slot *slot = kaio_queue_claim(queue, data, result, &index);
         if (KAIO_LIKELY(slot != NULL)) {
             if (KAIO_UNLIKELY(queue->settles_slowly != 0) && goes_on(run, slot, count)) {
                 continue;

@@ -168,7 +168,7 @@ __attribute__((always_inline)) static inline bool take_plain(struct kaio_queue_p
     int64_t result = kaio_slot_result(slot);
     struct kaio_attachment *attachment = &queue->attachments[slot->attachment];
     uint64_t counts = attachment->counts;
-    static_assert(KAIO_FILE_IS_DROPPED == UINT64_C(1) << 63, "the sign");
+    static_assert((int64_t)KAIO_FILE_IS_DROPPED < 0, "the sign");
     uint32_t deferred_count = atomic_load_explicit(&kaio_file_deferred_count, memory_order_relaxed);
     if (KAIO_UNLIKELY(kaio_bits_kind(memory) != KAIO_KIND_BUFFER || slot->oddities != 0 ||
                       (result | (int64_t)counts) < 0 ||

@@ -33,11 +33,12 @@ static __attribute__((noinline)) void settle_slowly(struct kaio_queue_place *que
     int64_t at_ns = queue->latencies == NULL ? 0 : kaio_queue_now_ns(queue);
     for (long k = 0; k < count; ++k) {
         uint64_t data = data_of(&events[k]);
-        struct kaio_slot *slot = kaio_queue_claim(queue, data, events[k].res);
+        uint32_t index;
+        struct kaio_slot *slot = kaio_queue_claim(queue, data, events[k].res, &index);
         if (slot == NULL || kaio_helper_settle(queue, slot) || kaio_rest_go_on(queue, slot)) {
             continue;
         }
-        kaio_request_finish_claimed(queue, slot, (uintptr_t)data);
+        kaio_request_finish_claimed(queue, slot, index, kaio_bits_kind((uintptr_t)data));
         kaio_term_settle(queue, slot);
         if (queue->latencies != NULL) {
             kaio_queue_count_latency(queue, slot, at_ns);
@@ -55,9 +56,9 @@ __attribute__((always_inline)) static inline void settle_all(struct kaio_queue_p
     for (long k = 0; k < count; ++k) {
         uint64_t data = data_of(&events[k]);
         uint32_t index;
-        struct kaio_slot *slot = kaio_queue_claim_at(queue, data, events[k].res, &index);
+        struct kaio_slot *slot = kaio_queue_claim(queue, data, events[k].res, &index);
         if (KAIO_LIKELY(slot != NULL)) {
-            kaio_request_finish_at(queue, slot, index, kaio_bits_kind((uintptr_t)data));
+            kaio_request_finish_claimed(queue, slot, index, kaio_bits_kind((uintptr_t)data));
         }
     }
 }

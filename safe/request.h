@@ -310,21 +310,15 @@ static inline void kaio_request_finish(struct kaio_queue_place *queue, struct ka
     }
 }
 
-// kaio_request_finish_at does that for a request of `kind` that was claimed, in the slot of
-// `index`; the other one, for the one that `bits`, which the kernel gave, name.
-__attribute__((always_inline)) static inline void kaio_request_finish_at(
+// kaio_request_finish_claimed does that for a request of `kind` that was claimed, in the slot of
+// `index`.
+__attribute__((always_inline)) static inline void kaio_request_finish_claimed(
     struct kaio_queue_place *queue, struct kaio_slot *slot, uint32_t index, uint32_t kind) {
     static_assert(KAIO_SLOT_FINISHED == KAIO_SLOT_IN_FLIGHT + 1, "the next state");
     kaio_request_append_finished_as(queue, slot, index, kaio_slot_load(slot) + 1);
     if (KAIO_UNLIKELY(kind != KAIO_KIND_READ)) {
         kaio_request_settle(queue, slot, kind);
     }
-}
-
-static inline void kaio_request_finish_claimed(struct kaio_queue_place *queue,
-                                               struct kaio_slot *slot, uintptr_t bits) {
-    kaio_request_finish_at(queue, slot, kaio_bits_index(bits) - queue->first_slot,
-                           kaio_bits_kind(bits));
 }
 
 // kaio_request_cancel_staged finishes a staged request, which is not sent, as CANCELLED.

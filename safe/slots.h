@@ -40,7 +40,7 @@ enum {
 
 #define KAIO_NO_SLOT UINT32_MAX
 
-extern struct kaio_table kaio_queues KAIO_HERE;  // in queue.c
+extern struct kaio_table kaio_queues;  // in queue.c
 
 // 128 bytes on 64-bit machines: what the kernel reads is in the first cache line.
 struct kaio_slot {

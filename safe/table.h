@@ -19,14 +19,6 @@
 #define KAIO_LIKELY(x) __builtin_expect(!!(x), 1)
 #define KAIO_UNLIKELY(x) __builtin_expect(!!(x), 0)
 
-// Of variables that are the library's own: where it is built for use they are reached directly, not
-// by a table of addresses. Our tests look at them from outside.
-#ifdef NDEBUG
-#    define KAIO_HERE __attribute__((visibility("hidden")))
-#else
-#    define KAIO_HERE
-#endif
-
 // Bits of a handle, from the lowest: kind 4, index, life. Bits of a word: state 4, mark, life.
 #if UINTPTR_MAX > 0xffffffffu
 #    define KAIO_INDEX_BITS 24
@@ -165,8 +157,7 @@ struct kaio_self {
     struct kaio_queue_place *queue;
 };
 #define KAIO_NO_WORD (~(uintptr_t)0)  // of no place
-extern _Thread_local struct kaio_self kaio_self __attribute__((tls_model("initial-exec")))
-KAIO_HERE;
+extern _Thread_local struct kaio_self kaio_self __attribute__((tls_model("initial-exec")));
 
 // kaio_call_begin begins a call that must not meet another one of its thread. False: it would.
 static inline bool kaio_call_begin(void) {
@@ -198,7 +189,7 @@ static inline void kaio_unlock(pthread_mutex_t *lock) {
 // The process's word: 0 before the first look, which is at its start and after a fork; then
 // BEGINNING while one thread looks, then BEGUN.
 enum { KAIO_PROCESS_BEGINNING = 1, KAIO_PROCESS_BEGUN = 2 };
-extern _Atomic(uint32_t *) kaio_process_word KAIO_HERE;
+extern _Atomic(uint32_t *) kaio_process_word;
 void kaio_process_begin(void);
 
 // kaio_process_check makes every object of a parent process answer FORKED, once in each child.

@@ -55,8 +55,7 @@ GROUPS = {
         "kaio_raw_prep_pwrite", "kaio_queue_mark_sent",
     ),
     "settle: event to request, finished list": (
-        "settle_all", "kaio_queue_claim", "kaio_queue_claim_at", "kaio_request_finish_claimed",
-        "kaio_request_finish_at",
+        "settle_all", "kaio_queue_claim", "kaio_request_finish_claimed",
         "kaio_request_append_finished_as", "kaio_request_settle_write",
         "kaio_request_pop_finished",
     ),

@@ -159,6 +159,25 @@ TEST_F(ObserveSimTest, AStrayIsCountedOnce) {
     EXPECT_EQ(Counters().read.pushed_count, 1u);
 }
 
+TEST_F(ObserveSimTest, ATakeFindsAStrayAlsoWhereItHasAnother) {
+    kaio_buffer *buffer = NewBuffer(512);
+    StartRead(file_, 0, &buffer, 1);
+    EXPECT_EQ(Wait(1), 1u);
+    kaio_buffer *strays = NewBuffer(512);
+    kaio_read *read = NewRead(file_, &strays);
+    std::thread([&] { kaio_read_push(&read, 2); }).join();
+
+    kaio_completion completion = Take();
+
+    EXPECT_EQ(completion.user, 1u);
+    EXPECT_EQ(Counts().idle_count, 0u);
+    EXPECT_EQ(Counts().finished_count, 1u);
+    kaio_completion_drop(&completion);
+    completion = Take();
+    EXPECT_CODE(KAIO_WRONG_THREAD, completion.refusal);
+    kaio_completion_drop(&completion);
+}
+
 TEST_F(ObserveSimTest, ALatencyIsFromTheFlushToTheLook) {
     kaio_sim_script script = {};
     script.hold = true;

@@ -64,6 +64,16 @@ TEST_F(PipeTest, AReadOfAnEmptyPipeWouldBlockAndTheWriteBehindItGoesOn) {
     }
 }
 
+TEST_F(PipeTest, AReadOfAFileThatTheQueueKnowsWouldBlockAsTheFirstDid) {
+    for (uint64_t i = 0; i < 3; ++i) {
+        kaio_buffer *read = NewBuffer(100);
+        StartRead(reader_, 0, &read, i);
+        kaio_completion completion = WaitAndTake();
+        EXPECT_EQ(completion.transfer, KAIO_TRANSFER_WOULD_BLOCK) << Text(completion);
+        kaio_completion_drop(&completion);
+    }
+}
+
 TEST_F(PipeTest, AStallThatIsAllowedSleepsInTheSubmitCall) {
     ASSERT_OK(kaio_file_allow_stall(reader_));
     const int fd = fds_[1];

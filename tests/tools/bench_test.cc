@@ -4,15 +4,18 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <jansson.h>
+#include <signal.h>
 #include <sys/syscall.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <memory>
 #include <sstream>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "tests/support/folder.h"
@@ -192,6 +195,49 @@ TEST_F(BenchTest, WithoutKernelAioTheFirstPeerIsMissingAndThatIsAnError) {
 
     EXPECT_EQ(ending.exit_status, 1);
     EXPECT_EQ(ending.err, "kaio: bench: noop-1: libaio: io_setup: Function not implemented\n");
+}
+
+TEST_F(BenchTest, AnOperationThatGoesWrongIsAnError) {
+    const Ending ending =
+        Bench({"sync-1"}).Before([] { (void)Filter({SYS_fdatasync}, Errno(EIO)); }).Run();
+
+    EXPECT_EQ(ending.exit_status, 1);
+    EXPECT_THAT(ending.err, HasSubstr(" ended with -5, not 0\n"));
+    EXPECT_THAT(ending.err, EndsWith("sync-1, pread/pwrite: it failed\n"));
+}
+
+TEST_F(BenchTest, ARowWhoseControlIsOffIsMeasuredAnew) {
+    const Ending ending = ExpectMeasured(Command(
+        {"bench", "--json", "--rounds=3", "--size=32M", "--folder", folder_.path(), "poll-1"}));
+
+    const Json report(json_loads(ending.out.c_str(), 0, nullptr), json_decref);
+    const json_t *row = json_array_get(json_object_get(report.get(), "rows"), 0);
+    const json_t *attempts = json_object_get(row, "attempts");
+    const size_t count = json_array_size(attempts);
+    ASSERT_GE(count, 1u);
+    ASSERT_LE(count, 4u);
+    size_t i;
+    const json_t *attempt;
+    json_array_foreach(attempts, i, attempt) {
+        const bool counts = json_is_true(json_object_get(attempt, "counts"));
+        EXPECT_TRUE(i + 1 == count ? counts || count == 4 : !counts) << i;
+    }
+}
+
+TEST_F(BenchTest, ASignalEndsItAndNothingIsLeftBehind) {
+    Running bench =
+        Command({"bench", "--rounds=201", "--size=32M", "--folder", folder_.path(), "files-128"})
+            .Start();
+    while (std::filesystem::is_empty(folder_.path()) && !bench.HasEnded()) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+
+    bench.Kill(SIGINT);
+    const Ending ending = bench.Wait();
+
+    EXPECT_EQ(ending.exit_status, 1);
+    EXPECT_THAT(ending.err, EndsWith("kaio: bench: stopped by a signal\n"));
+    EXPECT_TRUE(std::filesystem::is_empty(folder_.path()));
 }
 
 TEST_F(BenchTest, ProgressIsShownOnATerminal) {

@@ -1,7 +1,10 @@
+#define _GNU_SOURCE  // argp.h's error_t; sigaction
+
 #include "bench.h"
 
 #include <argp.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -234,6 +237,26 @@ static bool measure_all(struct arguments *arguments) {
     return is_good;
 }
 
+// ---- signals ----
+
+static volatile sig_atomic_t is_stopped;
+
+static void stop(int signal) {
+    (void)signal;
+    is_stopped = 1;
+}
+
+// catch_signals has the signals that end a program end the round instead, so that files are
+// removed. The second one ends it.
+static void catch_signals(void) {
+    static const int signals[] = {SIGHUP, SIGINT, SIGQUIT, SIGPIPE, SIGTERM};
+    struct sigaction action = {.sa_handler = stop, .sa_flags = SA_RESTART | (int)SA_RESETHAND};
+    (void)sigemptyset(&action.sa_mask);
+    for (size_t i = 0; i < sizeof signals / sizeof signals[0]; ++i) {
+        (void)sigaction(signals[i], &action, NULL);
+    }
+}
+
 // set_effort fills in what was not asked for.
 static void set_effort(struct arguments *arguments) {
     struct bench_effort *effort = &arguments->effort;
@@ -245,6 +268,7 @@ static void set_effort(struct arguments *arguments) {
     effort->cpu_slice_ns = is_quick ? 2 * MS : 8 * MS;
     effort->wall_slice_ns = is_quick ? 8 * MS : 40 * MS;
     effort->attempt_count = is_quick ? 1 : BENCH_ATTEMPTS_MAX;
+    effort->is_stopped = &is_stopped;
     if (arguments->place.size_bytes == 0) {
         arguments->place.size_bytes = is_quick ? QUICK_FILE_BYTES : DEFAULT_FILE_BYTES;
     }
@@ -273,6 +297,7 @@ int bench_command(int argc, char **argv) {
         return EXIT_SUCCESS;
     }
     set_effort(&arguments);
+    catch_signals();
     bool is_good = has_rows(&arguments) && measure_all(&arguments);
     bench_place_close(&arguments.place);
     return is_good ? EXIT_SUCCESS : EXIT_FAILURE;

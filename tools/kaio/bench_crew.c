@@ -42,10 +42,8 @@ void *bench_peer_cannot(char out_why[BENCH_WHY_BYTES], const char *format, ...) 
 // open_own opens the file once more, since threads that share one share its counts of users. Where
 // that cannot be done they do.
 static int open_own(int fd) {
-    char name[64];
-    (void)snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
     int flags = fcntl(fd, F_GETFL);
-    return flags < 0 ? -1 : open(name, flags | O_CLOEXEC);
+    return flags < 0 ? -1 : bench_work_reopen(fd, flags);
 }
 
 static void *work_on(void *argument) {

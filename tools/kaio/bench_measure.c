@@ -5,19 +5,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "bench_crew.h"
+#include "bench_window.h"
 #include "message.h"
 #include "progress.h"
-
-enum { NS_PER_S = 1000000000 };
-
-static int64_t read_clock(clockid_t clock) {
-    struct timespec now;
-    (void)clock_gettime(clock, &now);
-    return (int64_t)now.tv_sec * NS_PER_S + now.tv_nsec;
-}
 
 // What is open for the time of an attempt.
 struct team {
@@ -48,11 +40,11 @@ static bool run_slice(struct team *team, uint32_t entry, kaio_latency *latency,
     if (warm_up_count > 0 && !bench_crew_run(team->crews[entry], warm_up_count, NULL)) {
         return message_error("%s, %s: it failed", team->row->name, team->row->entries[entry].label);
     }
-    int64_t wall_ns = read_clock(CLOCK_MONOTONIC);
-    int64_t cpu_ns = read_clock(CLOCK_PROCESS_CPUTIME_ID);
+    int64_t wall_ns = bench_clock_ns(CLOCK_MONOTONIC);
+    int64_t cpu_ns = bench_clock_ns(CLOCK_PROCESS_CPUTIME_ID);
     bool is_good = bench_crew_run(team->crews[entry], team->counts[entry], latency);
-    out_spent->cpu_ns = read_clock(CLOCK_PROCESS_CPUTIME_ID) - cpu_ns;
-    out_spent->wall_ns = read_clock(CLOCK_MONOTONIC) - wall_ns;
+    out_spent->cpu_ns = bench_clock_ns(CLOCK_PROCESS_CPUTIME_ID) - cpu_ns;
+    out_spent->wall_ns = bench_clock_ns(CLOCK_MONOTONIC) - wall_ns;
     return is_good ||
            message_error("%s, %s: it failed", team->row->name, team->row->entries[entry].label);
 }
@@ -114,8 +106,7 @@ static bool open_team(struct team *team, const struct bench_place *place,
 static void shuffle(struct team *team) {
     uint32_t count = team->row->entry_count;
     for (uint32_t i = 0; i < count; ++i) {
-        team->random = team->random * UINT64_C(6364136223846793005) + 1442695040888963407;
-        uint32_t place = (uint32_t)(team->random >> 33) % (i + 1);
+        uint32_t place = (uint32_t)(bench_work_random(&team->random) % (i + 1));
         team->order[i] = team->order[place];
         team->order[place] = i;
     }
@@ -163,12 +154,14 @@ static bool measure_once(const struct bench_row *row, const struct bench_place *
         return message_error("no memory");
     }
     team->row = row;
+    team->random = 1;
     attempt->round_count = is_wall ? effort->wall_round_count : effort->cpu_round_count;
     tell_progress(row, 0, attempt->round_count);
     bool is_good = open_team(team, place, attempt, slice_ns);
     for (uint32_t round = 0; is_good && round < attempt->round_count; ++round) {
         tell_progress(row, round, attempt->round_count);
-        is_good = run_round(team, round, attempt, slice_ns);
+        is_good = run_round(team, round, attempt, slice_ns) &&
+                  (*effort->is_stopped == 0 || message_error("stopped by a signal"));
     }
     progress_end();
     close_team(team);

@@ -7,6 +7,8 @@
 #ifndef KAIO_TOOLS_KAIO_BENCH_MEASURE_H_
 #define KAIO_TOOLS_KAIO_BENCH_MEASURE_H_
 
+#include <signal.h>
+
 #include "bench_rows.h"
 
 enum { BENCH_ENTRIES_MAX = 10, BENCH_ROUNDS_MAX = 201, BENCH_ATTEMPTS_MAX = 4 };
@@ -17,7 +19,8 @@ struct bench_effort {
     uint32_t wall_round_count;
     int64_t cpu_slice_ns;  // of each peer in each round
     int64_t wall_slice_ns;
-    uint32_t attempt_count;  // of a row whose control is off, at most
+    uint32_t attempt_count;                   // of a row whose control is off, at most
+    const volatile sig_atomic_t *is_stopped;  // not 0: no further round
 };
 
 struct bench_quartiles {

@@ -21,9 +21,9 @@ struct bench_window {
     bool has_failed;
     uint32_t free_slots[BENCH_DEPTH_MAX];
     int64_t began_ns[BENCH_DEPTH_MAX];
-    int fds[BENCH_DEPTH_MAX];  // of many files: the one of each slot, to be closed; -1: nobody's
-                               // ...
-    uint32_t numbers[BENCH_DEPTH_MAX];  // ... and its number
+    // Of many files: the one of each slot, to be closed here unless it is -1, and its number.
+    int fds[BENCH_DEPTH_MAX];
+    uint32_t numbers[BENCH_DEPTH_MAX];
 };
 
 static inline void bench_window_init(struct bench_window *window, const struct bench_work *work) {
@@ -39,9 +39,9 @@ static inline void bench_window_begin(struct bench_window *window, uint64_t coun
     window->latency = latency;
 }
 
-static inline int64_t bench_window_now_ns(void) {
+static inline int64_t bench_clock_ns(clockid_t clock) {
     struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    (void)clock_gettime(clock, &now);
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
@@ -60,7 +60,7 @@ static inline bool bench_window_next(struct bench_window *window, uint32_t *out_
     ++window->flying_count;
     uint32_t slot = window->free_slots[--window->free_count];
     if (window->latency != NULL) {
-        window->began_ns[slot] = bench_window_now_ns();
+        window->began_ns[slot] = bench_clock_ns(CLOCK_MONOTONIC);
     }
     *out_slot = slot;
     *out_offset = window->work->offsets[window->position++ % BENCH_OFFSET_COUNT];
@@ -121,7 +121,7 @@ static inline void bench_window_end(struct bench_window *window, uint32_t slot, 
         bench_window_fail(window);
     }
     if (window->latency != NULL) {
-        int64_t took_ns = bench_window_now_ns() - window->began_ns[slot];
+        int64_t took_ns = bench_clock_ns(CLOCK_MONOTONIC) - window->began_ns[slot];
         ++window->latency->counts[kaio_latency_bucket_from_ns(took_ns)];
     }
     window->free_slots[window->free_count++] = slot;

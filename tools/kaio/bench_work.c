@@ -56,15 +56,10 @@ static int make_file(const struct bench_place *place, uint64_t size_bytes) {
     return fd;
 }
 
-// reopen_direct opens the same file again, past the page cache.
-static int reopen_direct(int fd, const char *folder) {
+int bench_work_reopen(int fd, int flags) {
     char name[64];
     (void)snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
-    int direct_fd = open(name, O_RDWR | O_DIRECT | O_CLOEXEC);
-    if (direct_fd < 0) {
-        (void)message_os_error(folder, "open a file in it with O_DIRECT", errno);
-    }
-    return direct_fd;
+    return open(name, flags | O_CLOEXEC);
 }
 
 static bool open_direct(struct bench_place *place) {
@@ -72,10 +67,12 @@ static bool open_direct(struct bench_place *place) {
     if (fd < 0) {
         return false;
     }
-    place->direct_fd = reopen_direct(fd, place->folder);
+    place->direct_fd = bench_work_reopen(fd, O_RDWR | O_DIRECT);
+    int error = errno;
     (void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
     (void)close(fd);
-    return place->direct_fd >= 0;
+    return place->direct_fd >= 0 ||
+           message_os_error(place->folder, "open a file in it with O_DIRECT", error);
 }
 
 static bool open_device(struct bench_place *place) {
@@ -107,8 +104,6 @@ static const char *file_name(uint64_t number, char out_name[FILE_NAME_BYTES]) {
     return out_name;
 }
 
-static uint64_t next_random(uint64_t *state);
-
 static bool make_one_file(struct bench_place *place, uint32_t number) {
     char name[FILE_NAME_BYTES];
     uint32_t size_bytes = place->file_sizes[number];
@@ -139,7 +134,7 @@ static bool make_files(struct bench_place *place) {
     for (uint32_t i = 0; i < BENCH_FILE_COUNT; ++i) {
         place->file_sizes[i] =
             FILE_MIN_BYTES +
-            (uint32_t)(next_random(&state) % (BENCH_FILE_MAX_BYTES - FILE_MIN_BYTES + 1));
+            (uint32_t)(bench_work_random(&state) % (BENCH_FILE_MAX_BYTES - FILE_MIN_BYTES + 1));
         if (!make_one_file(place, i)) {
             return false;
         }
@@ -249,8 +244,7 @@ void bench_place_close(struct bench_place *place) {
 
 // ---- work ----
 
-// next_random is xorshift64*.
-static uint64_t next_random(uint64_t *state) {
+uint64_t bench_work_random(uint64_t *state) {
     *state ^= *state >> 12;
     *state ^= *state << 25;
     *state ^= *state >> 27;
@@ -262,7 +256,7 @@ static void make_offsets(uint64_t offsets[BENCH_OFFSET_COUNT], uint64_t file_byt
     uint64_t block_count = size_bytes == 0 ? 0 : file_bytes / size_bytes;
     uint64_t state = 88172645463325252;
     for (uint64_t i = 0; i < BENCH_OFFSET_COUNT; ++i) {
-        uint64_t block = is_sequence ? i : next_random(&state);
+        uint64_t block = is_sequence ? i : bench_work_random(&state);
         offsets[i] = block_count == 0 ? 0 : block % block_count * size_bytes;
     }
 }

@@ -75,6 +75,12 @@ struct bench_work bench_work_make(const struct bench_place *place, enum bench_so
                                   enum bench_kind kind, uint32_t size_bytes, uint32_t depth,
                                   uint64_t offsets[BENCH_OFFSET_COUNT]);
 
+// bench_work_reopen opens the file of `fd` once more, with other `flags`. -1: errno says why.
+int bench_work_reopen(int fd, int flags);
+
+// bench_work_random is the next number of xorshift64*, whose state must not be 0.
+uint64_t bench_work_random(uint64_t *state);
+
 // bench_work_open_file opens the file `number` of many. -1: said why.
 int bench_work_open_file(const struct bench_work *work, uint64_t number);
 
