@@ -205,7 +205,12 @@ static kaio_status stale(uintptr_t bits, uint32_t kind) {
     return kaio_table_stale(&kaio_regions, bits, kind, subject_of(kind));
 }
 
-struct kaio_region_place *kaio_region_enter(uintptr_t bits, uint32_t kind, kaio_status *out_why) {
+static _Atomic uint32_t *count_of(struct kaio_region_place *region, enum kaio_visit visit) {
+    return visit == KAIO_VISIT_TAKES ? &region->out_count : &region->visit_count;
+}
+
+struct kaio_region_place *kaio_region_enter(uintptr_t bits, uint32_t kind, enum kaio_visit visit,
+                                            kaio_status *out_why) {
     kaio_process_check();
     struct kaio_region_place *region = find(bits, kind);
     uintptr_t open = kaio_bits_life(bits) | KAIO_REGION_OPEN;
@@ -214,11 +219,11 @@ struct kaio_region_place *kaio_region_enter(uintptr_t bits, uint32_t kind, kaio_
             *out_why = kaio_status_make(KAIO_REENTERED, subject_of(kind));
             return NULL;
         }
-        atomic_fetch_add(&region->visit_count, 1);
+        atomic_fetch_add(count_of(region, visit), 1);
         if (atomic_load(&region->place.word) == open) {
             return region;
         }
-        kaio_region_leave(region);  // who closes it waits for that
+        kaio_region_leave(region, visit);  // who closes it has seen it, and waits or is BUSY
     }
     bool is_closing = region != NULL && atomic_load(&region->place.word) ==
                                             (kaio_bits_life(bits) | KAIO_REGION_CLOSING);
@@ -226,8 +231,8 @@ struct kaio_region_place *kaio_region_enter(uintptr_t bits, uint32_t kind, kaio_
     return NULL;
 }
 
-void kaio_region_leave(struct kaio_region_place *region) {
-    uint32_t before = atomic_fetch_sub(&region->visit_count, 1);
+void kaio_region_leave(struct kaio_region_place *region, enum kaio_visit visit) {
+    uint32_t before = atomic_fetch_sub(count_of(region, visit), 1);
     kaio_call_end();
     if (before == 1) {
         end_if_over(region);
@@ -250,7 +255,6 @@ uintptr_t kaio_frame_take(struct kaio_region_place *region, uint32_t number) {
                                         kaio_memory_make_word(life, thread, KAIO_MEMORY_HELD))) {
         return 0;
     }
-    atomic_fetch_add(&region->out_count, 1);
     return kaio_bits_make(life, index, KAIO_KIND_FRAME);
 }
 

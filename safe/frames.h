@@ -5,7 +5,9 @@
 // the word's index. A region takes whole chunks of words; its own place counts the frames that are
 // out.
 // Threads: an open region is entered before its frames are taken, which counts; who wants to end it
-// takes the state away first and looks at the counts afterwards, so that one sees the other.
+// takes the state away first and looks at the counts afterwards, so that one sees the other. Who
+// enters to take a frame counts it as out at once: taking it and giving it back change the shared
+// line once each.
 // Signal handlers: entering and ending are calls, which a handler does not meet halfway.
 
 #ifndef KAIO_SAFE_FRAMES_H_
@@ -24,10 +26,7 @@ enum { KAIO_REGION_OPEN = 1, KAIO_REGION_CLOSING = 2, KAIO_REGION_DROPPED = 3 };
 
 struct kaio_region_place {
     _Alignas(64) struct kaio_place place;
-    _Atomic uint32_t out_count;    // frames that are out
-    _Atomic uint32_t visit_count;  // calls that have entered it
-    _Atomic uintptr_t drop_life;   // the life in which it was dropped while it was CLOSING
-    uint32_t kind;                 // KAIO_KIND_REGION or KAIO_KIND_POOL
+    uint32_t kind;  // KAIO_KIND_REGION or KAIO_KIND_POOL
     // Constant while it is open, and while a frame is out; stale handles may still ask.
     _Atomic(uint8_t *) bytes;
     _Atomic size_t frame_bytes;
@@ -35,6 +34,10 @@ struct kaio_region_place {
     _Atomic uint32_t frame_count;
     kaio_release_handler *on_release;
     void *context;
+    // What changes all the time has a line of its own.
+    _Alignas(64) _Atomic uint32_t out_count;  // frames that are out, and calls that take one
+    _Atomic uint32_t visit_count;             // other calls that have entered it
+    _Atomic uintptr_t drop_life;  // the life in which it was dropped while it was CLOSING
     // Of a pool: the free frames, a stack. The top is a frame's number + 1 (0: none) below a count
     // of changes; next[i] is the same for the frame below i.
 #if ATOMIC_LLONG_LOCK_FREE == 2
@@ -92,13 +95,34 @@ kaio_status kaio_region_make(uint32_t kind, uint8_t *bytes, size_t frame_bytes,
 // kaio_region_open makes it good, and returns its handle.
 uintptr_t kaio_region_open(struct kaio_region_place *region);
 
-// kaio_region_enter begins a call on the region of `bits`, or returns NULL with the reason;
-// kaio_region_leave ends it, and a dropped region that has no frame out any more.
-struct kaio_region_place *kaio_region_enter(uintptr_t bits, uint32_t kind, kaio_status *out_why);
-void kaio_region_leave(struct kaio_region_place *region);
+// A visit is what a call that has entered a region is there for. One that TAKES has its frame
+// counted as out already.
+enum kaio_visit { KAIO_VISIT_TAKES, KAIO_VISIT_LOOKS };
 
-// kaio_frame_take takes the frame `number` of an entered region for the calling thread: its handle,
-// or 0 when it is out, or the thread has no number.
+// kaio_region_enter begins a call on the region of `bits`, or returns NULL with the reason;
+// kaio_region_leave ends it without a frame, and a dropped region that has no frame out any more.
+struct kaio_region_place *kaio_region_enter(uintptr_t bits, uint32_t kind, enum kaio_visit visit,
+                                            kaio_status *out_why);
+void kaio_region_leave(struct kaio_region_place *region, enum kaio_visit visit);
+
+// kaio_region_leave_with ends a call that TAKES: with the frame of `frame_bits` when it is not 0.
+static inline void kaio_region_leave_with(struct kaio_region_place *region, uintptr_t frame_bits) {
+    if (KAIO_LIKELY(frame_bits != 0)) {
+        kaio_call_end();
+    } else {
+        kaio_region_leave(region, KAIO_VISIT_TAKES);
+    }
+}
+
+// kaio_region_out_count returns how many frames of an entered region are out.
+static inline uint32_t kaio_region_out_count(struct kaio_region_place *region) {
+    uint32_t frame_count = atomic_load_explicit(&region->frame_count, memory_order_relaxed);
+    uint32_t out_count = atomic_load(&region->out_count);
+    return out_count < frame_count ? out_count : frame_count;  // a call may be about to find none
+}
+
+// kaio_frame_take takes the frame `number` of a region entered to take it for the calling thread:
+// its handle, or 0 when it is out, or the thread has no number.
 uintptr_t kaio_frame_take(struct kaio_region_place *region, uint32_t number);
 
 // kaio_frame_release ends the life of a frame that is bound to the calling thread.

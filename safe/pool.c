@@ -262,8 +262,10 @@ kaio_status kaio_pool_open(const kaio_pool_options *options, kaio_pool **out_poo
 
 // ---- use ----
 
-// take takes the free frame on top of an entered pool.
-static kaio_status take(struct kaio_region_place *pool, kaio_buffer **out_buffer) {
+// take takes the free frame on top of a pool entered to take one: its bits in `*out_bits`, 0
+// without one.
+static kaio_status take(struct kaio_region_place *pool, uintptr_t *out_bits) {
+    *out_bits = 0;
     uint32_t number;
     if (kaio_thread_number() == KAIO_NO_THREAD) {
         return kaio_status_make(KAIO_NO_MEMORY, KAIO_SUBJECT_BUFFER);
@@ -273,12 +275,11 @@ static kaio_status take(struct kaio_region_place *pool, kaio_buffer **out_buffer
         status.detail = atomic_load_explicit(&pool->frame_count, memory_order_relaxed);
         return status;
     }
-    uintptr_t bits = kaio_frame_take(pool, number);
+    *out_bits = kaio_frame_take(pool, number);
     if (kaio_is_watched()) {
-        struct kaio_memory memory = kaio_memory_of(bits);
+        struct kaio_memory memory = kaio_memory_of(*out_bits);
         kaio_checker_allow(memory.bytes, memory.size_bytes);
     }
-    *out_buffer = (kaio_buffer *)bits;
     return kaio_status_ok();
 }
 
@@ -288,12 +289,17 @@ kaio_status kaio_pool_take(kaio_pool *pool, kaio_buffer **out_buffer) {
     }
     kaio_memory_collect();
     kaio_status status;
-    struct kaio_region_place *place = kaio_region_enter((uintptr_t)pool, KAIO_KIND_POOL, &status);
+    struct kaio_region_place *place =
+        kaio_region_enter((uintptr_t)pool, KAIO_KIND_POOL, KAIO_VISIT_TAKES, &status);
     if (place == NULL) {
         return status;
     }
-    status = take(place, out_buffer);
-    kaio_region_leave(place);
+    uintptr_t bits;
+    status = take(place, &bits);
+    if (bits != 0) {
+        *out_buffer = (kaio_buffer *)bits;
+    }
+    kaio_region_leave_with(place, bits);
     return status;
 }
 
@@ -302,20 +308,21 @@ kaio_status kaio_pool_count(kaio_pool *pool, kaio_pool_counts *out_counts) {
         return kaio_status_make(KAIO_NULL_ARGUMENT, KAIO_SUBJECT_OUTPUT);
     }
     kaio_status why;
-    struct kaio_region_place *place = kaio_region_enter((uintptr_t)pool, KAIO_KIND_POOL, &why);
+    struct kaio_region_place *place =
+        kaio_region_enter((uintptr_t)pool, KAIO_KIND_POOL, KAIO_VISIT_LOOKS, &why);
     if (place == NULL) {
         return why;
     }
     int saved_errno = errno;
     *out_counts = (kaio_pool_counts){
         .buffer_count = atomic_load_explicit(&place->frame_count, memory_order_relaxed),
-        .out_count = atomic_load(&place->out_count),
+        .out_count = kaio_region_out_count(place),
         .buffer_bytes = atomic_load_explicit(&place->frame_bytes, memory_order_relaxed),
         .mapped_bytes = place->mapping_bytes,
         .huge_bytes = huge_bytes_of(place->mapping, place->mapping_bytes),
         .locked_bytes = place->locked_bytes};
     errno = saved_errno;
-    kaio_region_leave(place);
+    kaio_region_leave(place, KAIO_VISIT_LOOKS);
     return kaio_status_ok();
 }
 

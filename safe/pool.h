@@ -50,7 +50,7 @@ KAIO_MUST_USE kaio_status kaio_pool_take(kaio_pool *pool, kaio_buffer **out_buff
 // What a pool has.
 typedef struct kaio_pool_counts {
     uint32_t buffer_count;
-    uint32_t out_count;   // of those
+    uint32_t out_count;   // of those: one that another thread is just taking is
     size_t buffer_bytes;  // of each, as rounded
     size_t mapped_bytes;  // of the mapping
     size_t huge_bytes;    // of those, in pages of 2 MiB or more

@@ -39,9 +39,10 @@ kaio_status kaio_region_adopt(void *bytes, size_t frame_bytes, uint32_t frame_co
     return status;
 }
 
-// take takes a frame of an entered region.
+// take takes a frame of a region entered to take one: its bits in `*out_bits`, 0 without one.
 static kaio_status take(struct kaio_region_place *region, uint32_t frame_number,
-                        kaio_buffer **out_buffer) {
+                        uintptr_t *out_bits) {
+    *out_bits = 0;
     uint32_t frame_count = atomic_load_explicit(&region->frame_count, memory_order_relaxed);
     if (frame_number >= frame_count) {
         return kaio_status_pair(KAIO_RANGE, KAIO_SUBJECT_FRAMES, frame_number, frame_count);
@@ -49,12 +50,8 @@ static kaio_status take(struct kaio_region_place *region, uint32_t frame_number,
     if (kaio_thread_number() == KAIO_NO_THREAD) {
         return kaio_status_make(KAIO_NO_MEMORY, KAIO_SUBJECT_BUFFER);
     }
-    uintptr_t bits = kaio_frame_take(region, frame_number);
-    if (bits == 0) {
-        return kaio_status_make(KAIO_BUSY, KAIO_SUBJECT_BUFFER);
-    }
-    *out_buffer = (kaio_buffer *)bits;
-    return kaio_status_ok();
+    *out_bits = kaio_frame_take(region, frame_number);
+    return *out_bits == 0 ? kaio_status_make(KAIO_BUSY, KAIO_SUBJECT_BUFFER) : kaio_status_ok();
 }
 
 kaio_status kaio_region_take(kaio_region *region, uint32_t frame_number, kaio_buffer **out_buffer) {
@@ -64,12 +61,16 @@ kaio_status kaio_region_take(kaio_region *region, uint32_t frame_number, kaio_bu
     kaio_memory_collect();
     kaio_status status;
     struct kaio_region_place *place =
-        kaio_region_enter((uintptr_t)region, KAIO_KIND_REGION, &status);
+        kaio_region_enter((uintptr_t)region, KAIO_KIND_REGION, KAIO_VISIT_TAKES, &status);
     if (place == NULL) {
         return status;
     }
-    status = take(place, frame_number, out_buffer);
-    kaio_region_leave(place);
+    uintptr_t bits;
+    status = take(place, frame_number, &bits);
+    if (bits != 0) {
+        *out_buffer = (kaio_buffer *)bits;
+    }
+    kaio_region_leave_with(place, bits);
     return status;
 }
 
@@ -78,14 +79,15 @@ kaio_status kaio_region_count(kaio_region *region, kaio_region_counts *out_count
         return kaio_status_make(KAIO_NULL_ARGUMENT, KAIO_SUBJECT_OUTPUT);
     }
     kaio_status why;
-    struct kaio_region_place *place = kaio_region_enter((uintptr_t)region, KAIO_KIND_REGION, &why);
+    struct kaio_region_place *place =
+        kaio_region_enter((uintptr_t)region, KAIO_KIND_REGION, KAIO_VISIT_LOOKS, &why);
     if (place == NULL) {
         return why;
     }
     *out_counts = (kaio_region_counts){
         .frame_count = atomic_load_explicit(&place->frame_count, memory_order_relaxed),
-        .out_count = atomic_load(&place->out_count)};
-    kaio_region_leave(place);
+        .out_count = kaio_region_out_count(place)};
+    kaio_region_leave(place, KAIO_VISIT_LOOKS);
     return kaio_status_ok();
 }
 

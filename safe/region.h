@@ -40,12 +40,11 @@ KAIO_MUST_USE kaio_status kaio_region_adopt(void *bytes, size_t frame_bytes, uin
 //
 // Ownership: `*out_buffer` is the caller's; kaio_buffer_drop gives the frame back.
 // Errors:    BUSY(buffer): the frame is out. RANGE(frames). STALE, NULL_ARGUMENT, REENTERED,
-// FORKED.
-//            NO_MEMORY.
+//            FORKED. NO_MEMORY.
 KAIO_MUST_USE kaio_status kaio_region_take(kaio_region *region, uint32_t frame_number,
                                            kaio_buffer **out_buffer) KAIO_NOEXCEPT;
 
-// How many frames a region has, and how many are out.
+// How many frames a region has, and how many are out: one that another thread is just taking is.
 typedef struct kaio_region_counts {
     uint32_t frame_count;
     uint32_t out_count;
