@@ -55,57 +55,47 @@ enum { NR_FUTEX = __NR_futex_time64 };
 #endif
 
 static long futex(struct kaio_libaio_place *place, uint32_t operation, uint32_t value) {
-    return kaio_raw_syscall5_(NR_FUTEX, (uintptr_t)&place->state, operation, value, 0, 0);
+    return kaio_raw_syscall5_(NR_FUTEX, (uintptr_t)&place->is_awaited, operation, value, 0, 0);
 }
 
 void kaio_libaio_wake(struct kaio_libaio_place *place) {
+    atomic_store(&place->is_awaited, 0);
     (void)futex(place, FUTEX_WAKE_PRIVATE, INT_MAX);
 }
 
-// await sleeps until a place whose state was `state`, and LOCKED, may be so no more.
-static void await(struct kaio_libaio_place *place, uint32_t state) {
-    uint32_t awaited = state | KAIO_LIBAIO_AWAITED;
-    if (state != awaited &&
-        !atomic_compare_exchange_strong_explicit(&place->state, &state, awaited,
-                                                 memory_order_relaxed, memory_order_relaxed)) {
+// await sleeps until a place that somebody has locked may be unlocked.
+static void await(struct kaio_libaio_place *place) {
+    atomic_store(&place->is_awaited, 1);
+    if (atomic_load(&place->owner) == 0) {
         return;
     }
-    long error = futex(place, FUTEX_WAIT_PRIVATE, awaited);
+    long error = futex(place, FUTEX_WAIT_PRIVATE, 1);
     if (error != 0 && error != -EAGAIN && error != -EINTR) {
         (void)sched_yield();  // a seccomp filter
     }
 }
 
-// change waits until a place is not locked, and then adds `addend` to its state. False: the caller
-// has it locked.
-static bool change(struct kaio_libaio_place *place, uint32_t addend) {
-    uint32_t state = atomic_load_explicit(&place->state, memory_order_relaxed);
-    for (;;) {
-        if ((state & KAIO_LIBAIO_LOCKED) == 0) {
-            if (atomic_compare_exchange_weak_explicit(&place->state, &state, state + addend,
-                                                      memory_order_acquire, memory_order_relaxed)) {
-                return true;
-            }
-            continue;
-        }
-        if (atomic_load_explicit(&place->owner, memory_order_relaxed) == kaio_libaio_self()) {
+bool kaio_libaio_enter(struct kaio_libaio_place *place) {
+    (void)atomic_fetch_add(&place->inside_count, 1);
+    uintptr_t owner;
+    while ((owner = atomic_load(&place->owner)) != 0) {
+        if (owner == kaio_libaio_self()) {
+            kaio_libaio_leave(place);
             return false;
         }
-        await(place, state);
-        state = atomic_load_explicit(&place->state, memory_order_relaxed);
+        await(place);
     }
+    return true;
 }
 
-bool kaio_libaio_enter(struct kaio_libaio_place *place) {
-    return change(place, KAIO_LIBAIO_ONE_INSIDE);
-}
-
-// lock locks a place, whoever is inside.
+// lock locks a place, whoever is inside. False: as kaio_libaio_enter.
 static bool lock(struct kaio_libaio_place *place) {
-    if (!change(place, KAIO_LIBAIO_LOCKED)) {
-        return false;
+    while (!kaio_libaio_try_lock(place)) {
+        if (atomic_load(&place->owner) == kaio_libaio_self()) {
+            return false;
+        }
+        await(place);
     }
-    atomic_store_explicit(&place->owner, kaio_libaio_self(), memory_order_relaxed);
     return true;
 }
 

@@ -21,14 +21,12 @@
 // A context is looked for in so many places from its first one on.
 enum { KAIO_LIBAIO_PLACES = 256, KAIO_LIBAIO_PROBES = 8 };
 
-// `state` of a place: AWAITED: somebody sleeps until it is not LOCKED. Above: how many are inside.
-enum { KAIO_LIBAIO_LOCKED = 1, KAIO_LIBAIO_AWAITED = 2, KAIO_LIBAIO_ONE_INSIDE = 4 };
-
 struct kaio_libaio_place {
     _Alignas(64) _Atomic uintptr_t context;  // 0: free
-    _Atomic uintptr_t owner;                 // the thread that has LOCKED it
-    _Atomic uint32_t state;
-    uint32_t nr;  // slots of the ring; guarded by the lock
+    _Atomic uintptr_t owner;                 // the lock: the thread that has it, or 0
+    _Atomic uint32_t inside_count;           // callers in the kernel, and those about to be
+    _Atomic uint32_t is_awaited;             // somebody sleeps until it is unlocked
+    uint32_t nr;                             // slots of the ring; guarded by the lock
 };
 
 // The table, once there is one: NULL before, and where it cannot be had.
@@ -62,35 +60,42 @@ static inline struct kaio_libaio_place *kaio_libaio_find(uintptr_t context) {
     return NULL;
 }
 
+// kaio_libaio_try_lock locks a place if nobody has it locked. The owner is there with the lock: a
+// signal handler that interrupts its thread is to know it.
+static inline bool kaio_libaio_try_lock(struct kaio_libaio_place *place) {
+    uintptr_t nobody = 0;
+    return atomic_compare_exchange_strong(&place->owner, &nobody, kaio_libaio_self());
+}
+
 // kaio_libaio_wake wakes who waits for the lock.
 void kaio_libaio_wake(struct kaio_libaio_place *place);
 
-// kaio_libaio_try_lock_alone locks a place when it is not locked and nobody is inside.
-static inline bool kaio_libaio_try_lock_alone(struct kaio_libaio_place *place) {
-    uint32_t nobody = 0;
-    if (!atomic_compare_exchange_strong_explicit(&place->state, &nobody, KAIO_LIBAIO_LOCKED,
-                                                 memory_order_acquire, memory_order_relaxed)) {
-        return false;
-    }
-    atomic_store_explicit(&place->owner, kaio_libaio_self(), memory_order_relaxed);
-    return true;
-}
-
 static inline void kaio_libaio_unlock(struct kaio_libaio_place *place) {
-    atomic_store_explicit(&place->owner, 0, memory_order_relaxed);
-    uint32_t before = atomic_fetch_and_explicit(
-        &place->state, ~(uint32_t)(KAIO_LIBAIO_LOCKED | KAIO_LIBAIO_AWAITED), memory_order_release);
-    if ((before & KAIO_LIBAIO_AWAITED) != 0) {
+    atomic_store(&place->owner, 0);
+    if (atomic_load(&place->is_awaited) != 0) {
         kaio_libaio_wake(place);
     }
 }
 
-// kaio_libaio_enter waits until the place is not locked, and counts the caller as inside. False:
+// kaio_libaio_try_lock_alone locks a place when nobody has it and nobody is inside. Who enters
+// counts first and looks at the lock afterwards, so that one of the two sees the other.
+static inline bool kaio_libaio_try_lock_alone(struct kaio_libaio_place *place) {
+    if (!kaio_libaio_try_lock(place)) {
+        return false;
+    }
+    if (atomic_load(&place->inside_count) == 0) {
+        return true;
+    }
+    kaio_libaio_unlock(place);
+    return false;
+}
+
+// kaio_libaio_enter counts the caller as inside, and waits until the place is not locked. False:
 // the caller itself has it locked, and was interrupted by the signal handler that asks.
 bool kaio_libaio_enter(struct kaio_libaio_place *place);
 
 static inline void kaio_libaio_leave(struct kaio_libaio_place *place) {
-    (void)atomic_fetch_sub_explicit(&place->state, KAIO_LIBAIO_ONE_INSIDE, memory_order_release);
+    (void)atomic_fetch_sub(&place->inside_count, 1);
 }
 
 // kaio_libaio_remember puts a new context into the table, if its ring can be read.
