@@ -8,27 +8,22 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/eventfd.h>
-#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstdint>
-#include <functional>
-#include <memory>
 #include <numeric>
 #include <string>
 #include <thread>
 #include <vector>
 
-#include "kaio/raw/aio_ring.h"
 #include "kaio/raw/aio_syscall.h"
+#include "tests/libaio/libaio_test.h"
 #include "tests/support/folder.h"
 #include "tests/support/in_child.h"
-#include "tests/tools/probe_filter.h"
 
 namespace kaio_test {
 namespace {
@@ -36,90 +31,6 @@ namespace {
 using testing::AnyOf;
 using testing::ElementsAre;
 using testing::IsEmpty;
-
-constexpr unsigned kSeconds = 60;
-
-// WithoutCalls runs `body` in a thread for which the kernel refuses `numbers` with EPERM.
-void WithoutCalls(const std::vector<long> &numbers, const std::function<void()> &body) {
-    std::thread thread([&] {
-        ASSERT_GE(Filter(numbers, Errno(EPERM)), 0);
-        body();
-    });
-    thread.join();
-}
-
-const std::vector<long> kWaits = {SYS_io_getevents, SYS_io_pgetevents};
-
-// IsAsleep tells whether the thread is inside the system call `number`.
-bool IsAsleep(pid_t thread, long number) {
-    const std::string text = ReadFile("/proc/self/task/" + std::to_string(thread) + "/syscall");
-    return text.rfind(std::to_string(number) + " ", 0) == 0;
-}
-
-class LibaioTest : public testing::Test {
-  protected:
-    void SetUp() override {
-        null_ = open("/dev/null", O_RDWR | O_CLOEXEC);
-        ASSERT_GE(null_, 0);
-        ASSERT_EQ(pipe2(pipe_, O_CLOEXEC), 0);
-        ASSERT_EQ(io_setup(kEvents, &ctx_), 0);
-        alarm(kSeconds);
-    }
-
-    void TearDown() override {
-        alarm(0);
-        if (ctx_ != nullptr) {
-            EXPECT_EQ(io_destroy(ctx_), 0);
-        }
-        close(pipe_[0]);
-        close(pipe_[1]);
-        close(null_);
-    }
-
-    kaio_raw_ring *Ring() const {
-        return reinterpret_cast<kaio_raw_ring *>(ctx_);
-    }
-
-    // Finish has `count` requests done, tagged on from the last.
-    void Finish(int count) {
-        for (int i = 0; i < count; ++i) {
-            ASSERT_EQ(TryToFinish(), 1);
-        }
-    }
-    int TryToFinish() {
-        iocb request;
-        iocb *pointer = &request;
-        io_prep_pwrite(&request, null_, &byte_, 1, 0);
-        request.data = reinterpret_cast<void *>(++tag_);
-        return io_submit(ctx_, 1, &pointer);
-    }
-
-    // Get answers the tags of the events, or one number below 0.
-    std::vector<long> Get(long min_nr, long nr, timespec *timeout = nullptr) const {
-        std::vector<io_event> events(static_cast<size_t>(nr) + 1);
-        const int count = io_getevents(ctx_, min_nr, nr, events.data(), timeout);
-        if (count < 0) {
-            return {count};
-        }
-        std::vector<long> tags;
-        for (int i = 0; i < count; ++i) {
-            const io_event &event = events[static_cast<size_t>(i)];
-            EXPECT_EQ(event.res, 1u);
-            EXPECT_EQ(event.res2, 0u);
-            tags.push_back(static_cast<long>(reinterpret_cast<intptr_t>(event.data)));
-        }
-        return tags;
-    }
-
-    static constexpr int kEvents = 8;
-
-    timespec no_wait_ = {0, 0};
-    io_context_t ctx_ = nullptr;
-    int null_ = -1;
-    int pipe_[2] = {-1, -1};
-    char byte_ = 'x';
-    intptr_t tag_ = 0;
-};
 
 // ---- from the ring ----
 
@@ -498,55 +409,6 @@ TEST_F(LibaioTest, DestroyWakesWhoWaits) {
     ctx_ = nullptr;
 }
 
-// A Collector counts how often each tag was seen.
-class Collector {
-  public:
-    explicit Collector(size_t count) : seen_(count) {}
-
-    void Take(const io_event *events, int count) {
-        for (int i = 0; i < count; ++i) {
-            ++seen_.at(reinterpret_cast<uintptr_t>(events[i].data));
-            ++total_;
-        }
-    }
-    bool HasAll() const {
-        return total_ >= seen_.size();
-    }
-    size_t WrongCount() const {
-        size_t wrong_count = 0;
-        for (const std::atomic<int> &times : seen_) {
-            wrong_count += times != 1;
-        }
-        return wrong_count;
-    }
-
-  private:
-    std::vector<std::atomic<int>> seen_;
-    std::atomic<size_t> total_ = 0;
-};
-
-// SubmitAll submits requests with the tags from `first` to `end`, as room becomes free.
-void SubmitAll(io_context_t ctx, int fd, uintptr_t first, uintptr_t end) {
-    static char byte;
-    for (uintptr_t tag = first; tag < end;) {
-        iocb requests[4];
-        iocb *pointers[4];
-        const long count = static_cast<long>(std::min<uintptr_t>(4, end - tag));
-        for (long i = 0; i < count; ++i) {
-            io_prep_pwrite(&requests[i], fd, &byte, 1, 0);
-            requests[i].data = reinterpret_cast<void *>(tag + static_cast<uintptr_t>(i));
-            pointers[i] = &requests[i];
-        }
-        const int taken = io_submit(ctx, count, pointers);
-        ASSERT_TRUE(taken > 0 || taken == -EAGAIN) << taken;
-        if (taken > 0) {
-            tag += static_cast<uintptr_t>(taken);
-        } else {
-            std::this_thread::yield();
-        }
-    }
-}
-
 TEST_F(LibaioTest, ManyThreadsOnOneContextGetEachEventOnce) {
     constexpr uintptr_t kCount = 100000;
     Collector collector(kCount);
@@ -648,208 +510,6 @@ TEST_F(LibaioTest, AChildBornInTheMiddleOfACallIsFree) {
     }
     is_over = true;
     reader.join();
-}
-
-// ---- in the middle of taking events ----
-
-// A Fault stops a thread while it stores events: the page they go to may not be written, and the
-// signal handler does what `action` says, and lets it go on.
-class Fault {
-  public:
-    explicit Fault(std::function<void()> action) : action_(std::move(action)) {
-        page_ = mmap(nullptr, kPageBytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        current_ = this;
-        struct sigaction now = {};
-        now.sa_handler = Handle;
-        now.sa_flags = SA_NODEFER;
-        EXPECT_EQ(sigaction(SIGSEGV, &now, &before_), 0);
-    }
-    ~Fault() {
-        EXPECT_EQ(sigaction(SIGSEGV, &before_, nullptr), 0);
-        munmap(page_, kPageBytes);
-        EXPECT_EQ(count_, 1);
-    }
-    Fault(const Fault &) = delete;
-    Fault &operator=(const Fault &) = delete;
-
-    io_event *Room() const {
-        return static_cast<io_event *>(page_);
-    }
-
-  private:
-    static constexpr size_t kPageBytes = 4096;
-
-    static void Handle(int) {
-        ++current_->count_;
-        current_->action_();
-        if (mprotect(current_->page_, kPageBytes, PROT_READ | PROT_WRITE) != 0) {
-            abort();
-        }
-    }
-
-    static Fault *current_;
-    std::function<void()> action_;
-    void *page_;
-    struct sigaction before_ = {};
-    int count_ = 0;
-};
-
-Fault *Fault::current_ = nullptr;
-
-TEST_F(LibaioTest, AHandlerThatInterruptedTheCallIsNotLockedOut) {
-    Finish(3);
-    io_event event;
-    std::vector<int> answers;
-    const Fault fault([&] {
-        answers.push_back(io_getevents(ctx_, 0, 1, &event, nullptr));
-        answers.push_back(io_getevents(ctx_, 1, 1, &event, nullptr));
-        answers.push_back(io_destroy(ctx_));
-    });
-
-    EXPECT_EQ(io_getevents(ctx_, 1, 2, fault.Room(), nullptr), 2);
-
-    EXPECT_EQ(answers, (std::vector<int>{0, -EINTR, -EINTR}));
-    EXPECT_EQ(fault.Room()[0].data, reinterpret_cast<void *>(1));
-    EXPECT_EQ(fault.Room()[1].data, reinterpret_cast<void *>(2));
-    EXPECT_THAT(Get(0, 8), ElementsAre(3));
-}
-
-// An Other is a thread that does one call on the context, and is seen waiting for its turn.
-class Other {
-  public:
-    explicit Other(const std::function<int()> &call)
-        : thread_([this, call] {
-              number_ = static_cast<pid_t>(syscall(SYS_gettid));
-              answer_ = call();
-              is_done_ = true;
-          }) {}
-
-    bool WaitsForItsTurn() const {
-        return WaitFor([this] { return number_ != 0 && IsAsleep(number_, SYS_futex); }) &&
-               !is_done_;
-    }
-    int Answer() {
-        thread_.join();
-        return answer_;
-    }
-
-  private:
-    std::atomic<pid_t> number_ = 0;
-    std::atomic<bool> is_done_ = false;
-    int answer_ = 0;
-    std::thread thread_;
-};
-
-TEST_F(LibaioTest, OthersWaitUntilTheEventsAreTaken) {
-    Finish(3);
-    io_event event;
-    std::vector<std::unique_ptr<Other>> others;
-    bool all_wait = true;
-    const Fault fault([&] {
-        for (int i = 0; i < 2; ++i) {
-            others.push_back(
-                std::make_unique<Other>([&] { return io_getevents(ctx_, 0, 1, &event, nullptr); }));
-            all_wait = all_wait && others.back()->WaitsForItsTurn();
-        }
-    });
-
-    EXPECT_EQ(io_getevents(ctx_, 1, 2, fault.Room(), nullptr), 2);
-
-    EXPECT_TRUE(all_wait);
-    ASSERT_EQ(others.size(), 2u);
-    EXPECT_EQ(others[0]->Answer() + others[1]->Answer(), 1);
-    EXPECT_EQ(event.data, reinterpret_cast<void *>(3));
-}
-
-TEST_F(LibaioTest, DestroyWaitsUntilTheEventsAreTaken) {
-    Finish(2);
-    std::unique_ptr<Other> other;
-    bool waits = false;
-    const Fault fault([&] {
-        other = std::make_unique<Other>([&] { return io_destroy(ctx_); });
-        waits = other->WaitsForItsTurn();
-    });
-
-    EXPECT_EQ(io_getevents(ctx_, 1, 2, fault.Room(), nullptr), 2);
-
-    EXPECT_TRUE(waits);
-    EXPECT_EQ(other->Answer(), 0);
-    ctx_ = nullptr;
-}
-
-TEST_F(LibaioTest, ASandboxThatForbidsFutexOnlyMakesItSlower) {
-    Finish(3);
-    std::thread other;
-    std::atomic<int> answer = -1;
-    std::atomic<bool> is_running = false;
-    const Fault fault([&] {
-        other = std::thread([&] {
-            ASSERT_GE(Filter({SYS_futex}, Errno(EPERM)), 0);
-            io_event event;
-            is_running = true;
-            answer = io_getevents(ctx_, 1, 1, &event, nullptr);
-        });
-        while (!is_running) {
-            std::this_thread::yield();
-        }
-        usleep(20000);
-        EXPECT_EQ(answer, -1);
-    });
-
-    EXPECT_EQ(io_getevents(ctx_, 1, 2, fault.Room(), nullptr), 2);
-
-    EXPECT_TRUE(WaitFor([&] { return answer == 1; }));
-    other.join();
-}
-
-// A storm of handlers that take events, too, over a loop that does.
-std::atomic<io_context_t> storm_ctx = nullptr;
-Collector *storm_collector = nullptr;
-std::atomic<int> storm_count = 0;
-
-void TakeSome(int) {
-    io_event events[2];
-    const int count = io_getevents(storm_ctx, 0, 2, events, nullptr);
-    if (count > 0) {
-        storm_collector->Take(events, count);
-        ++storm_count;
-    }
-}
-
-TEST_F(LibaioTest, HandlersThatTakeEventsGetEachOnce) {
-    constexpr uintptr_t kCount = 60000;
-    Collector collector(kCount);
-    storm_ctx = ctx_;
-    storm_collector = &collector;
-    struct sigaction action = {};
-    action.sa_handler = TakeSome;
-    ASSERT_EQ(sigaction(SIGUSR2, &action, nullptr), 0);
-    sigevent how = {};
-    how.sigev_notify = SIGEV_SIGNAL;
-    how.sigev_signo = SIGUSR2;
-    timer_t timer = nullptr;
-    ASSERT_EQ(timer_create(CLOCK_MONOTONIC, &how, &timer), 0);
-    std::thread submitter([&] {
-        sigset_t all;
-        sigfillset(&all);
-        pthread_sigmask(SIG_BLOCK, &all, nullptr);
-        SubmitAll(ctx_, null_, 0, kCount);
-    });
-    const itimerspec storm = {{0, 100000}, {0, 100000}};
-    ASSERT_EQ(timer_settime(timer, 0, &storm, nullptr), 0);
-
-    while (!collector.HasAll()) {
-        io_event events[3];
-        const int count = io_getevents(ctx_, 0, 3, events, nullptr);
-        ASSERT_GE(count, 0);
-        collector.Take(events, count);
-    }
-
-    timer_delete(timer);
-    submitter.join();
-    signal(SIGUSR2, SIG_DFL);
-    EXPECT_EQ(collector.WrongCount(), 0u);
-    EXPECT_GT(storm_count, 0);
 }
 
 }  // namespace
