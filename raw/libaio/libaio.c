@@ -158,11 +158,11 @@ static int reap_locked(struct kaio_libaio_place *place, const struct wish *wish)
     }
     struct kaio_raw_ring_consumer consumer = {ring, place->nr};
     uint32_t ready = kaio_raw_ring_ready(&consumer);
-    if (ready == KAIO_RAW_RING_CORRUPT || (ready < wish->min_nr && !is_zero(wish->timeout))) {
+    long count = ready < (unsigned long)wish->nr ? (long)ready : wish->nr;
+    if (ready == KAIO_RAW_RING_CORRUPT || (count < wish->min_nr && !is_zero(wish->timeout))) {
         return -1;
     }
-    uint32_t count = ready < wish->nr ? ready : (uint32_t)wish->nr;
-    return (int)copy(&consumer, count, wish->events);
+    return (int)copy(&consumer, (uint32_t)count, wish->events);
 }
 
 static int reap(struct kaio_libaio_place *place, const struct wish *wish) {

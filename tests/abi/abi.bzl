@@ -11,6 +11,9 @@ _STRUCTURES = [
 _CALLS = [
     "calls.c",
     "//tests/raw:compile/every_function.c",
+    "libaio_layout.c",
+    "//raw/libaio:libaio.c",
+    "//raw/libaio:contexts.c",
 ]
 
 def abi_tests(name):
@@ -31,6 +34,8 @@ def abi_tests(name):
             args = ["'%s'" % row] + ["$(location %s)" % src for src in srcs],
             data = srcs + [
                 "cases.sh",
+                "//raw/libaio:contexts.h",
+                "//raw/libaio:libaio.h",
                 "//tests:headers",
                 "@cross//:compilers",
             ],
