@@ -125,7 +125,7 @@ static bool is_zero(const struct timespec *timeout) {
 
 // is_plain tells whether the kernel could only say yes: its errors are its own to tell.
 static bool is_plain(const struct wish *wish) {
-    return wish->sigmask == NULL && wish->min_nr >= 0 && wish->min_nr <= wish->nr && wish->nr > 0 &&
+    return wish->sigmask == NULL && wish->min_nr >= 0 && wish->min_nr <= wish->nr &&
            wish->events != NULL;
 }
 

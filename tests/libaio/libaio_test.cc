@@ -55,9 +55,11 @@ TEST_F(LibaioTest, NothingIsAskedForWhereNobodyWantsToWait) {
 TEST_F(LibaioTest, WhatIsNotThereIsTheKernelsToWaitFor) {
     Finish(2);
     timespec short_wait = {0, 1000000};
+    timespec long_wait = {1, 0};
     WithoutCalls(kWaits, [&] {
         EXPECT_THAT(Get(3, 8), ElementsAre(-EPERM));
         EXPECT_THAT(Get(3, 8, &short_wait), ElementsAre(-EPERM));
+        EXPECT_THAT(Get(3, 8, &long_wait), ElementsAre(-EPERM));
     });
 
     EXPECT_THAT(Get(3, 8, &short_wait), ElementsAre(1, 2));
@@ -235,7 +237,8 @@ TEST_F(LibaioTest, TheOtherCallsAnswerTheKernelsErrorsAndLeaveErrnoAlone) {
     EXPECT_EQ(io_setup(0, &none), -EINVAL);
     EXPECT_EQ(io_setup(1, &used), -EINVAL);
     EXPECT_EQ(io_setup(1, nullptr), -EFAULT);
-    EXPECT_EQ(io_queue_init(0, &none), -EINVAL);
+    EXPECT_EQ(io_queue_init(0, &used), -EINVAL);  // which is left as it was
+    EXPECT_EQ(used, ctx_);
     EXPECT_EQ(io_queue_init(-5, &none), -EINVAL);
     EXPECT_EQ(io_setup(-5, &none), -EINVAL);
     EXPECT_EQ(io_destroy(none), -EINVAL);
