@@ -43,7 +43,8 @@ if output=$(build -k //... //:external_private //:vendored_private); then
 fi
 printf '%s\n' "$output"
 
-for program in alone_raw_{c,cc} {external,vendored}_{raw,safe}_{c,cc} {external,vendored}_cpp; do
+for program in alone_raw_{c,cc} {external,vendored}_{raw,safe}_{c,cc} {external,vendored}_cpp \
+  {alone,external,vendored}_libaio; do
   "bazel-bin/$program" || fail "$program exits with $?"
   echo "ok $program"
 done
@@ -52,6 +53,10 @@ for program in {alone,external,vendored}_raw_{c,cc}; do
   ! nm "bazel-bin/$program" | grep ' kaio_queue_' || fail "$program: //raw drags //safe in"
 done
 nm bazel-bin/external_safe_c | grep ' kaio_queue_open' >/dev/null || fail "the symbols have other names"
+
+for place in alone external vendored; do
+  ! ldd "bazel-bin/${place}_libaio" | grep libaio || fail "$place: the system's libaio is linked"
+done
 
 for place in external vendored; do
   [ ! -e "bazel-bin/${place}_private" ] || fail "$place: a private header can be included"

@@ -51,9 +51,10 @@ def run(path, depth, options, library, milliseconds):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folder", default=".", help="where the file is made")
-    parser.add_argument("--size", type=int, default=128, help="of the file, in MiB")
+    parser.add_argument("--size", type=int, default=16, help="of the file, in MiB")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--milliseconds", type=int, default=500, help="of each run")
+    parser.add_argument("--work", choices=sorted(WORK), action="append", help="default: all")
     parser.add_argument("--library", type=Path, help="folder of the libaio.so.1 to compare")
     arguments = parser.parse_args()
     ours = arguments.library
@@ -69,8 +70,8 @@ def main():
         file.flush()
         os.fsync(file.fileno())
         print(f"{'work':32}{'rate':>7}{'ctrl':>7}{'cpu':>8}{'ctrl':>7}{'ours':>12}")
-        for name, (depth, options) in WORK.items():
-            compare(file.name, name, depth, options, ours, arguments)
+        for name in arguments.work or WORK:
+            compare(file.name, name, *WORK[name], ours, arguments)
 
 
 def compare(path, name, depth, options, ours, arguments):

@@ -219,7 +219,7 @@ int io_queue_release(io_context_t ctx) {
 
 int io_queue_run(io_context_t ctx) {
     struct timespec no_wait = {0, 0};
-    struct io_event event;
+    struct io_event event = {.res = 0};
     int count;
     while ((count = io_getevents(ctx, 0, 1, &event, &no_wait)) == 1) {
         io_callback_t callback;

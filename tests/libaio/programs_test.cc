@@ -48,13 +48,14 @@ TEST_P(FioTest, WhatItWroteIsThere) {
 
 INSTANTIATE_TEST_SUITE_P(
     , FioTest,
-    testing::Values(FioCase{"Plain", {}}, FioCase{"DepthOne", {"--iodepth=1"}},
-                    FioCase{"UserspaceReap", {"--userspace_reap"}},
-                    FioCase{"Batches", {"--iodepth_batch=8", "--iodepth_batch_complete_min=4"}},
-                    FioCase{"BatchesThatDoNotWait",
-                            {"--iodepth_batch=8", "--iodepth_batch_complete_min=0"}},
-                    FioCase{"ManyThreads", {"--numjobs=4", "--size=2m", "--offset_increment=2m"}},
-                    FioCase{"Syncs", {"--fsync=8", "--iodepth=4"}}),
+    testing::Values(
+        FioCase{"Plain", {}}, FioCase{"DepthOne", {"--iodepth=1"}},
+        FioCase{"UserspaceReap", {"--userspace_reap"}},
+        FioCase{"Batches", {"--iodepth_batch=8", "--iodepth_batch_complete_min=4"}},
+        FioCase{"BatchesThatDoNotWait", {"--iodepth_batch=8", "--iodepth_batch_complete_min=0"}},
+        FioCase{"ManyThreads", {"--numjobs=4", "--size=2m", "--offset_increment=2m"}},
+        FioCase{"Processes", {"--thread=0", "--numjobs=2", "--size=2m", "--offset_increment=2m"}},
+        FioCase{"Syncs", {"--fsync=8", "--iodepth=4"}}),
     [](const auto &kind) { return std::string(kind.param.name); });
 
 // ---- qemu ----
@@ -172,6 +173,27 @@ INSTANTIATE_TEST_SUITE_P(
         Fault{"SubmitIsForbidden", "io_submit", "error=EPERM", 1, 1, "Operation not permitted"},
         Fault{"SubmitIsNotThere", "io_submit", "error=ENOSYS", 1, 1, "Function not implemented"}),
     [](const auto &kind) { return std::string(kind.param.name); });
+
+// As in containers: the first io_pgetevents of the program has a mask, the others have none.
+TEST_F(ProgramsTest, APgeteventsThatIsForbiddenIsNotCalledWithoutAMask) {
+    const auto line = [this](const char *trace) {
+        return std::vector<std::string>{"strace",
+                                        "-f",
+                                        "-o",
+                                        folder_ / trace,
+                                        "-e",
+                                        "trace=io_pgetevents",
+                                        "-e",
+                                        "inject=io_pgetevents:error=EPERM:when=2+",
+                                        "tests/libaio/program",
+                                        path_};
+    };
+    const Ending ours = Program(line("ours")).RunOnOurs();
+    EXPECT_EQ(ours.exit_status, 0) << ours.out << ours.err;
+    const Ending theirs = Program(line("theirs")).RunOnTheSystems();
+    EXPECT_EQ(theirs.exit_status, 1) << theirs.err;
+    EXPECT_THAT(theirs.out, HasSubstr("no mask: -1"));
+}
 
 }  // namespace
 }  // namespace kaio_test
