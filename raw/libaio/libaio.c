@@ -1,5 +1,6 @@
 #include "libaio.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <limits.h>
 #include <stddef.h>
@@ -152,6 +153,7 @@ static uint32_t copy(struct kaio_raw_ring_consumer *consumer, uint32_t count,
 // reap_locked takes what the ring has, and returns how many. -1: the kernel has to be asked.
 static int reap_locked(struct kaio_libaio_place *place, const struct wish *wish) {
     struct kaio_raw_ring *ring = (struct kaio_raw_ring *)(void *)wish->ctx;
+    assert(ring != NULL);  // it has a place
     if (atomic_load_explicit(&place->context, memory_order_relaxed) != (uintptr_t)ring ||
         ring->magic != KAIO_RAW_RING_MAGIC || ring->nr != place->nr) {
         return -1;
