@@ -53,7 +53,7 @@ def main():
     parser.add_argument("--folder", default=".", help="where the file is made")
     parser.add_argument("--size", type=int, default=16, help="of the file, in MiB")
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--milliseconds", type=int, default=500, help="of each run")
+    parser.add_argument("--milliseconds", type=int, default=1000, help="of each run")
     parser.add_argument("--work", choices=sorted(WORK), action="append", help="default: all")
     parser.add_argument("--library", type=Path, help="folder of the libaio.so.1 to compare")
     arguments = parser.parse_args()
