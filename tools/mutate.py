@@ -34,7 +34,8 @@ ACCEPTED = ROOT / "tools/mutants.txt"
 TESTS = [
     ("raw/libaio/", ["//tests/libaio:libaio_test", "//tests/libaio:handlers_test"]),
     ("raw/aio_ring.h", ["//tests/raw:aio_ring_test", "//tests/raw:ring_stress_test",
-                        "//tests/raw:fork_test", "//tests/libaio:libaio_test"]),
+                        "//tests/raw:fork_test", "//tests/raw:valgrind_test",
+                        "//tests/libaio:libaio_test"]),
     ("raw/", ["//tests/raw/...", "//tests/safe/..."]),
     ("safe/", ["//tests/safe/...", "//tests/misuse:all", "//tests/model:model_test"]),
 ]
@@ -123,7 +124,7 @@ class Copy:
             shutil.copy(ROOT / "user.bazelrc", self.folder)
 
     def bazel(self, command, targets, log):
-        options = ["--copt=-Wno-error", "--color=no", "--noshow_progress"]
+        options = [r"--per_file_copt=.*\.cc?$@-Wno-error", "--color=no", "--noshow_progress"]
         if command == "test":
             options += ["--notest_keep_going", "--test_timeout=60", "--test_output=summary",
                         "--test_tag_filters=-local", "--test_env=KAIO_MODEL_STEPS=100000"]

@@ -107,6 +107,15 @@ std::string BadHeaderName(const testing::TestParamInfo<BadHeader> &info) {
 INSTANTIATE_TEST_SUITE_P(Every, AioRingBadHeaderTest, testing::ValuesIn(kBadHeaders),
                          BadHeaderName);
 
+TEST(AioRingTest, TwoSlotsAreTheLeast) {
+    FakeRing fake(2);
+    kaio_raw_ring_consumer consumer = {};
+
+    EXPECT_EQ(kaio_raw_ring_validate(fake.ctx(), &consumer), 0);
+
+    EXPECT_EQ(consumer.nr, 2u);
+}
+
 TEST(AioRingTest, ValidateIgnoresUnknownCompatibleFeatures) {
     FakeRing fake(127);
     kaio_raw_ring_consumer consumer;

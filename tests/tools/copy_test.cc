@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -16,11 +17,13 @@
 #include <vector>
 
 #include "tests/tools/command.h"
+#include "tests/tools/probe_filter.h"
 
 namespace kaio_test {
 namespace {
 
 using testing::AllOf;
+using testing::AnyOf;
 using testing::Contains;
 using testing::ElementsAre;
 using testing::EndsWith;
@@ -339,6 +342,37 @@ TEST_F(CopyTest, APipeIsNoSourceAndIsNotWaitedFor) {
     ASSERT_EQ(mkfifo(source_.c_str(), 0644), 0);
 
     ExpectFailed(Copy().Run(), source_ + ": is not a regular file");
+}
+
+// Whoever may write to the source's folder can put something else there at any moment: here before
+// each file that is opened, in turn.
+TEST_F(CopyTest, ASourceThatBecomesAPipeIsNotWaitedFor) {
+    int refused_count = 0;
+    bool is_reached = true;
+    for (int moment = 0; is_reached; ++moment) {
+        WriteFile(source_, "bytes");
+        is_reached = false;
+        Command copy = Copy();
+        copy.Before([] { alarm(30); });
+        Ending ending;
+        {
+            const Listener listener(&copy, {SYS_openat}, [&](int index) {
+                if (index == moment) {
+                    is_reached = unlink(source_.c_str()) == 0 && mkfifo(source_.c_str(), 0644) == 0;
+                }
+                return 0;
+            });
+            ending = copy.Run();
+        }
+        EXPECT_EQ(ending.signal, 0) << "moment " << moment;
+        EXPECT_THAT(ending.exit_status, AnyOf(0, 1));
+        EXPECT_THAT(ending.err, AnyOf("", HasSubstr("changed"), EndsWith("not a regular file\n")));
+        refused_count += ending.err == "kaio: copy: " + source_ + ": is not a regular file\n";
+        unlink(source_.c_str());
+        unlink(target_.c_str());
+        EXPECT_THAT(folder_.Names(), ElementsAre());
+    }
+    EXPECT_GT(refused_count, 1);  // before it is looked at, and behind that
 }
 
 TEST_F(CopyTest, ADeviceIsNoSource) {

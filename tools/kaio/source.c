@@ -8,8 +8,8 @@
 
 #include "message.h"
 
-// check_kind answers before the file is opened: to open a pipe waits, and to open a device may do
-// anything.
+// check_kind answers before the file is opened, for to open a device may do anything; and again
+// afterwards, for it may have been replaced meanwhile.
 static bool check_kind(const char *path, const struct stat *found) {
     if (S_ISREG(found->st_mode) || S_ISBLK(found->st_mode)) {
         return true;
@@ -18,10 +18,24 @@ static bool check_kind(const char *path, const struct stat *found) {
                          S_ISDIR(found->st_mode) ? "is a directory" : "is not a regular file");
 }
 
+// open_at_once opens a file that may have become another one since it was looked at: to wait for a
+// pipe's writer is not asked for.
+static int open_at_once(const char *path) {
+    int fd = open(path, O_RDONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+    int flags = fd < 0 ? -1 : fcntl(fd, F_GETFL);
+    if (flags >= 0) {
+        (void)fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
+    }
+    return fd;
+}
+
 // measure finds the size, and whether it can be believed.
 static bool measure(const char *path, int fd, struct source *source) {
     if (fstat(fd, &source->found) != 0) {
         return message_os_error(path, "stat", errno);
+    }
+    if (!check_kind(path, &source->found)) {
+        return false;
     }
     off_t end = S_ISBLK(source->found.st_mode) ? lseek(fd, 0, SEEK_END) : source->found.st_size;
     if (end < 0) {
@@ -48,7 +62,7 @@ bool source_open(const char *path, bool wants_direct, struct source *out_source)
     if (!check_kind(path, &found)) {
         return false;
     }
-    int fd = open(path, O_RDONLY | O_NOCTTY | O_CLOEXEC);
+    int fd = open_at_once(path);
     if (fd < 0) {
         return message_os_error(path, "open", errno);
     }
