@@ -26,7 +26,7 @@
 #include "libaio.h"
 #include "tests/libaio/libaio_test.h"
 #include "tests/support/folder.h"
-#include "tests/tools/probe_filter.h"
+#include "tests/support/seccomp.h"
 
 namespace kaio_test {
 namespace {

@@ -21,7 +21,7 @@
 #include "kaio/raw/aio_abi.h"
 #include "libaio.h"
 #include "tests/support/folder.h"
-#include "tests/tools/probe_filter.h"
+#include "tests/support/seccomp.h"
 
 namespace kaio_test {
 

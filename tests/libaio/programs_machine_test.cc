@@ -6,10 +6,10 @@
 #include <string>
 #include <vector>
 
-#include "tests/libaio/program.h"
+#include "tests/libaio/programs.h"
+#include "tests/support/command.h"
 #include "tests/support/folder.h"
 #include "tests/support/machine.h"
-#include "tests/tools/command.h"
 
 namespace kaio_test {
 namespace {

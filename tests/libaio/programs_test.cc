@@ -7,14 +7,22 @@
 #include <string>
 #include <vector>
 
-#include "tests/libaio/program.h"
+#include "tests/libaio/programs.h"
+#include "tests/support/command.h"
 #include "tests/support/folder.h"
-#include "tests/tools/command.h"
 
 namespace kaio_test {
 namespace {
 
 using testing::HasSubstr;
+
+size_t CountIn(const std::string &text, const std::string &word) {
+    size_t count = 0;
+    for (size_t at = 0; (at = text.find(word, at)) != std::string::npos; ++at) {
+        ++count;
+    }
+    return count;
+}
 
 class ProgramsTest : public testing::Test {
   protected:
@@ -136,12 +144,7 @@ class FaultTest : public ProgramsTest, public testing::WithParamInterface<Fault>
         return line;
     }
     static size_t InjectedCount(const std::string &trace) {
-        const std::string text = ReadFile(trace);
-        size_t count = 0;
-        for (size_t at = 0; (at = text.find("(INJECTED)", at)) != std::string::npos; ++at) {
-            ++count;
-        }
-        return count;
+        return CountIn(ReadFile(trace), "(INJECTED)");
     }
 };
 
@@ -193,6 +196,27 @@ TEST_F(ProgramsTest, APgeteventsThatIsForbiddenIsNotCalledWithoutAMask) {
     const Ending theirs = Program(line("theirs")).RunOnTheSystems();
     EXPECT_EQ(theirs.exit_status, 1) << theirs.err;
     EXPECT_THAT(theirs.out, HasSubstr("no mask: -1"));
+}
+
+// Where a child could not be kept from the table, or a ring cannot be looked at, the kernel is
+// asked for everything.
+TEST_F(ProgramsTest, WhereTheRingIsNotToBeTrustedTheKernelIsAsked) {
+    const auto geteventses = [this](const std::string &fault) {
+        std::vector<std::string> line = {
+            "strace", "-f", "-o", folder_ / "trace", "-e", "trace=io_getevents,madvise,mincore"};
+        if (!fault.empty()) {
+            line.insert(line.end(), {"-e", "inject=" + fault});
+        }
+        line.insert(line.end(), {"tests/libaio/program", path_});
+        const Ending ending = Program(line).RunOnOurs();
+        EXPECT_EQ(ending.exit_status, 0) << ending.out << ending.err;
+        const std::string trace = ReadFile(folder_ / "trace");
+        EXPECT_EQ(trace.find("(INJECTED)") != std::string::npos, !fault.empty());
+        return CountIn(trace, "io_getevents(");
+    };
+    const size_t usual_count = geteventses("");
+    EXPECT_GT(geteventses("madvise:error=EINVAL"), usual_count + 8);
+    EXPECT_GT(geteventses("mincore:error=EPERM"), usual_count + 8);
 }
 
 }  // namespace

@@ -18,9 +18,9 @@
 #include <thread>
 #include <vector>
 
+#include "tests/support/command.h"
 #include "tests/support/folder.h"
-#include "tests/tools/command.h"
-#include "tests/tools/probe_filter.h"
+#include "tests/support/seccomp.h"
 
 namespace kaio_test {
 namespace {

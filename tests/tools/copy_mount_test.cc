@@ -17,8 +17,8 @@
 #include <string>
 #include <vector>
 
+#include "tests/support/command.h"
 #include "tests/support/machine.h"
-#include "tests/tools/command.h"
 
 namespace kaio_test {
 namespace {

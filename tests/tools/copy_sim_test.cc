@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "tests/tools/command.h"
+#include "tests/support/command.h"
 
 namespace kaio_test {
 namespace {

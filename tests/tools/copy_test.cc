@@ -16,8 +16,8 @@
 #include <tuple>
 #include <vector>
 
-#include "tests/tools/command.h"
-#include "tests/tools/probe_filter.h"
+#include "tests/support/command.h"
+#include "tests/support/seccomp.h"
 
 namespace kaio_test {
 namespace {

@@ -18,8 +18,8 @@
 #include <string>
 #include <vector>
 
+#include "tests/support/command.h"
 #include "tests/support/machine.h"
-#include "tests/tools/command.h"
 #include "tests/tools/probe_report.h"
 
 namespace kaio_test {

@@ -33,8 +33,8 @@
 #include "kaio/raw/aio_prep.h"
 #include "kaio/raw/aio_ring.h"
 #include "kaio/raw/aio_syscall.h"
-#include "tests/tools/command.h"
-#include "tests/tools/probe_filter.h"
+#include "tests/support/command.h"
+#include "tests/support/seccomp.h"
 #include "tests/tools/probe_report.h"
 
 namespace kaio_test {

@@ -1,18 +1,19 @@
-// Seccomp filters for the programs that the tests of `kaio probe` run.
+// Seccomp filters, for a thread of a test or for a program that it runs.
 
-#ifndef KAIO_TESTS_TOOLS_PROBE_FILTER_H_
-#define KAIO_TESTS_TOOLS_PROBE_FILTER_H_
+#ifndef KAIO_TESTS_SUPPORT_SECCOMP_H_
+#define KAIO_TESTS_SUPPORT_SECCOMP_H_
 
 #include <cstdint>
 #include <functional>
 #include <thread>
 #include <vector>
 
-#include "tests/tools/command.h"
+#include "tests/support/command.h"
 
 namespace kaio_test {
 
-// Filter answers `numbers` with `action`, and lets all else be. Called in the child.
+// Filter answers `numbers` with `action`, and lets all else be: of the calling thread, and of what
+// it starts. Below 0: it failed.
 int Filter(const std::vector<long> &numbers, uint32_t action, unsigned flags = 0);
 
 // Errno is the action that answers with an error.
@@ -43,4 +44,4 @@ class Listener {
 
 }  // namespace kaio_test
 
-#endif  // KAIO_TESTS_TOOLS_PROBE_FILTER_H_
+#endif  // KAIO_TESTS_SUPPORT_SECCOMP_H_

@@ -1,7 +1,7 @@
-// Programs that are run for real, by the tests of tools/.
+// Programs that are run for real: of tools/, and others.
 
-#ifndef KAIO_TESTS_TOOLS_COMMAND_H_
-#define KAIO_TESTS_TOOLS_COMMAND_H_
+#ifndef KAIO_TESTS_SUPPORT_COMMAND_H_
+#define KAIO_TESTS_SUPPORT_COMMAND_H_
 
 #include <sys/types.h>
 
@@ -84,4 +84,4 @@ class Command {
 
 }  // namespace kaio_test
 
-#endif  // KAIO_TESTS_TOOLS_COMMAND_H_
+#endif  // KAIO_TESTS_SUPPORT_COMMAND_H_

@@ -1,7 +1,7 @@
 // Programs as they are packaged, run on our libaio.so.1 or on the system's.
 
-#ifndef KAIO_TESTS_LIBAIO_PROGRAM_H_
-#define KAIO_TESTS_LIBAIO_PROGRAM_H_
+#ifndef KAIO_TESTS_LIBAIO_PROGRAMS_H_
+#define KAIO_TESTS_LIBAIO_PROGRAMS_H_
 
 #include <gtest/gtest.h>
 #include <stdlib.h>
@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "tests/support/command.h"
 #include "tests/support/folder.h"
-#include "tests/tools/command.h"
 
 namespace kaio_test {
 
@@ -67,4 +67,4 @@ inline std::vector<std::string> FioLine(const std::string &path,
 
 }  // namespace kaio_test
 
-#endif  // KAIO_TESTS_LIBAIO_PROGRAM_H_
+#endif  // KAIO_TESTS_LIBAIO_PROGRAMS_H_

@@ -1,4 +1,4 @@
-#include "tests/tools/probe_filter.h"
+#include "tests/support/seccomp.h"
 
 #include <gtest/gtest.h>
 #include <linux/filter.h>
