@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <map>
@@ -43,6 +44,16 @@ void AwaitThreadCount(uint32_t count) {
     EXPECT_EQ(ThreadCount(), count);
 }
 
+// StartAThreadAndSeeItGo: what was joined is in /proc for a moment longer, and is not to be
+// counted.
+void StartAThreadAndSeeItGo() {
+    std::string task;
+    std::thread([&task] {
+        task = "/proc/self/task/" + std::to_string(syscall(SYS_gettid));
+    }).join();
+    EXPECT_TRUE(WaitFor([&task] { return access(task.c_str(), F_OK) != 0; }));
+}
+
 std::string Page(uint32_t index) {
     return Pattern(kPageBytes, 100 + index);
 }
@@ -60,7 +71,7 @@ class HelperTest : public QueueTest {
     }
 
     void SetUp() override {
-        std::thread([] {}).join();  // with the first one some sanitizers start their own
+        StartAThreadAndSeeItGo();  // with the first one some sanitizers start their own
         threads_before_ = ThreadCount();
         errno = kErrno;
         QueueTest::SetUp();

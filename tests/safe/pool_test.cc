@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <cstring>
@@ -301,6 +302,33 @@ TEST_F(RegionTest, FourThreadsTakeAndDropFramesOfOne) {
 }
 
 // ---- adopted buffers ----
+
+// A call that finds none to take is counted while it looks, but never above what there is.
+TEST_F(RegionTest, NoMoreAreOutThanThereAre) {
+    std::vector<kaio_buffer *> frames;
+    for (uint32_t i = 0; i < kFrames; ++i) {
+        frames.push_back(TakeFrame(i));
+    }
+    std::atomic<bool> is_over = false;
+    std::thread taker([&] {
+        while (!is_over) {
+            kaio_buffer *none = nullptr;
+            EXPECT_CODE(KAIO_BUSY, kaio_region_take(region_, 0, &none));
+        }
+    });
+    uint32_t most = 0;
+    for (int i = 0; i < 200000; ++i) {
+        kaio_region_counts counts = {};
+        EXPECT_OK(kaio_region_count(region_, &counts));
+        most = std::max(most, counts.out_count);
+    }
+    is_over = true;
+    taker.join();
+    EXPECT_EQ(most, kFrames);
+    for (kaio_buffer *frame : frames) {
+        kaio_buffer_drop(&frame);
+    }
+}
 
 class AdoptTest : public QueueTest {};
 
